@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/nodeapi"
+)
+
+func newSwitchover() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use:   "switchover",
+		Short: "Make another node the primary, without losing a commit",
+		Long: `switchover hands the primary over to the heir, or to the node of --to, and returns
+when that is done. Run it on the primary. Until the old primary has given its
+right away every failure brings it back; no acknowledged commit is lost. Its
+sessions end, and clients connect again.`,
+		Example: `  pgbaton switchover
+  pgbaton switchover --to db2
+  pgbaton switchover --yes        do not ask`,
+	}
+	cmd.Flags().StringVar(&to, "to", "", "the `node` that becomes the primary (default the heir)")
+	return changing(cmd, func(cmd *cobra.Command) (node.Order, error) {
+		if cmd.Flags().Changed("to") && to == "" {
+			return node.Order{}, errors.New("--to has no value")
+		}
+		return node.Order{Do: node.Switchover, To: to}, nil
+	}, switchoverCost)
+}
+
+func newPromote() *cobra.Command {
+	return forcible(&cobra.Command{
+		Use:   "promote",
+		Short: "Make this standby the primary, where the present one is gone",
+		Long: `promote makes this standby the primary. It is refused where a primary answers (use
+pgbaton switchover) and where this standby is not armed, because commits may be
+missing here then.
+
+--force accepts both: commits that this node has not received are lost, and a
+primary that lives on makes a second history, of which one is given up later.`,
+		Example: `  pgbaton promote
+  pgbaton promote --force         I accept what that loses`,
+	}, node.Promote, "promote although commits may be missing here, or a\nprimary may live", promoteCost)
+}
+
+func newAlone() *cobra.Command {
+	return forcible(&cobra.Command{
+		Use:   "alone",
+		Short: "Let this primary go on without its heir",
+		Long: `alone ends the waiting of a primary for an heir that is silent: from then on
+commits are on this node alone, until another standby is armed. An heir that
+answers gives its right to promote back by itself where it is no good any more,
+so without --force this order is refused, and the refusal says what is the case.
+
+--force does not wait for the heir's answer. Where the heir has promoted
+meanwhile, or does so later, the cluster has two histories, of which one is
+given up later: make sure that it is down, and stays down until it sees this
+node. On a node that holds because its right to open is unknown, --force makes
+its data the cluster's.`,
+		Example: `  pgbaton alone --force           the heir is down; I have made sure`,
+	}, node.Alone, "do not wait for the heir's answer; I have made sure that\nit is down", aloneCost)
+}
+
+func newReclone() *cobra.Command {
+	return changing(&cobra.Command{
+		Use:   "reclone",
+		Short: "Replace this node's data by a copy of the primary's",
+		Long: `reclone stops postgres here and makes a new copy of the primary's data. The old
+data is kept aside until the copy runs, so the volume needs room for both. Until
+then this node cannot take over. On a running primary it is refused.`,
+		Example: `  pgbaton reclone
+  pgbaton reclone --yes           do not ask`,
+	}, func(*cobra.Command) (node.Order, error) { return node.Order{Do: node.Reclone}, nil }, recloneCost)
+}
+
+func newPause() *cobra.Command {
+	return changing(&cobra.Command{
+		Use:   "pause",
+		Short: "Let this node change no role by itself",
+		Long: `pause keeps this node from changing its role by itself, until pgbaton resume:
+for work on the network or on the other nodes. It holds across restarts.`,
+		Example: `  pgbaton pause
+  pgbaton pause --yes             do not ask`,
+	}, func(*cobra.Command) (node.Order, error) { return node.Order{Do: node.Pause}, nil }, pauseCost)
+}
+
+func newResume() *cobra.Command {
+	return changing(&cobra.Command{
+		Use:   "resume",
+		Short: "Let this node change its role by itself again",
+		Long: `resume ends a pause. What the pause held back may happen at once: a standby that
+is the heir of a silent primary promotes.`,
+		Example: `  pgbaton resume
+  pgbaton resume --yes            do not ask`,
+	}, func(*cobra.Command) (node.Order, error) { return node.Order{Do: node.Resume}, nil }, resumeCost)
+}
+
+// forcible makes a command that has a --force.
+func forcible(cmd *cobra.Command, do node.Verb, usage string, cost func(nodeapi.Fleet, node.Order) string) *cobra.Command {
+	var force bool
+	cmd.Flags().BoolVar(&force, "force", false, usage)
+	return changing(cmd, func(*cobra.Command) (node.Order, error) {
+		return node.Order{Do: do, Force: force}, nil
+	}, cost)
+}
+
+// changing makes a command that changes roles: it says what that may cost and
+// asks before it gives the order.
+func changing(cmd *cobra.Command, order func(*cobra.Command) (node.Order, error), cost func(nodeapi.Fleet, node.Order) string) *cobra.Command {
+	yes := addYes(cmd)
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := order(cmd)
+		if err != nil {
+			return err
+		}
+		if !*yes {
+			if err := askForRole(cmd, o, cost); err != nil {
+				return err
+			}
+		}
+		return give(cmd, o)
+	}
+	return cmd
+}
+
+// askForRole asks with the facts of this moment.
+func askForRole(cmd *cobra.Command, o node.Order, cost func(nodeapi.Fleet, node.Order) string) error {
+	if err := mayAsk(cmd, string(o.Do)); err != nil {
+		return err
+	}
+	f, err := newClient().Fleet(cmd.Context())
+	switch {
+	case err != nil:
+		return refused(err)
+	case f.Node.Cluster == nil:
+		return &failed{exitNo, errors.New("this node has no peers (PGBATON_PEERS), so there are no roles to change; nothing was done")}
+	}
+	return ask(cmd.InOrStdin(), cmd.ErrOrStderr(), cost(f, o))
+}

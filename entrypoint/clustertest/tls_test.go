@@ -1,0 +1,201 @@
+package clustertest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/testbed"
+)
+
+// authority signs certificates.
+type authority struct {
+	t      *testing.T
+	cert   *x509.Certificate
+	key    *ecdsa.PrivateKey
+	pem    string
+	serial int64
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{t: t, key: key, serial: 1}
+	a.cert = &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority " + rand.Text()}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.pem = a.sign(a.cert, &key.PublicKey)
+	return a
+}
+
+func (a *authority) sign(c *x509.Certificate, key *ecdsa.PublicKey) string {
+	a.t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// issue makes a certificate with no name that anybody connects to, and its key.
+func (a *authority) issue() (cert, key string, serial int64) {
+	a.t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(k)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.serial++
+	cert = a.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: "a node"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}, &k.PublicKey)
+	return cert, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})), a.serial
+}
+
+// in are the files of a new certificate in a directory, of root's, as secrets are.
+func (a *authority) in(dir string, uid int) []testbed.File {
+	cert, key, _ := a.issue()
+	return []testbed.File{
+		{Path: dir + ".crt", Data: cert, UID: uid}, {Path: dir + ".key", Data: key, Mode: 0o600, UID: uid}, {Path: dir + ".ca", Data: a.pem, UID: uid},
+	}
+}
+
+// certified is the specification of nodes with certificates.
+func certified(a *authority, spec testbed.ClusterSpec) testbed.ClusterSpec {
+	spec.Env = map[string]string{
+		"PGBATON_TLS_CERT": "/etc/node.crt", "PGBATON_TLS_KEY": "/etc/node.key", "PGBATON_TLS_CA": "/etc/node.ca",
+	}
+	spec.Edit = func(n *testbed.Spec) { n.Files = append(n.Files, a.in("/etc/node", 0)...) }
+	return spec
+}
+
+// senders is how a primary's standbys are connected.
+func secureSenders(t *testing.T, n *testbed.Node) (secure, plain int) {
+	t.Helper()
+	err := n.DB().QueryRow(`select count(*) filter (where s.ssl and s.client_dn <> ''), count(*) filter (where not s.ssl or s.client_dn is null)
+		from pg_stat_replication r join pg_stat_ssl s using (pid)`).Scan(&secure, &plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secure, plain
+}
+
+// serverSerial is the serial number of the certificate that a server shows.
+func serverSerial(n *testbed.Node) int64 {
+	c, err := net.DialTimeout("tcp", net.JoinHostPort(n.Spec.IP, "5432"), time.Second)
+	if err != nil {
+		return 0
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	answer := make([]byte, 1)
+	if _, err := c.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil { // SSLRequest
+		return 0
+	}
+	if _, err := io.ReadFull(c, answer); err != nil || answer[0] != 'S' {
+		return 0
+	}
+	conn := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	if conn.Handshake() != nil {
+		return 0
+	}
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+// login tries to log in at a server as another node would, and returns what was said.
+func login(n, at *testbed.Node, database, more string) string {
+	r := n.Exec("su", "postgres", "-s", "/bin/sh", "-c", "psql -Atc 'select 1' \"host="+at.Spec.IP+" user=pgbaton_replication password="+
+		testbed.ReplicationPassword+" dbname="+database+" "+more+"\" 2>&1")
+	return strings.TrimSpace(r.Stdout + r.Stderr)
+}
+
+func TestWithCertificatesNodesReplicateOverVerifiedTLSAlone(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	c, load := loaded(t, certified(a, testbed.ClusterSpec{Nodes: 2}))
+	p := c.WaitWhole(long)
+	standby := c.Others(p)[0]
+	if secure, plain := secureSenders(t, p); secure != 1 || plain != 0 {
+		t.Errorf("%d standbys over TLS with a certificate, %d without", secure, plain)
+	}
+
+	const own = " sslcert=/run/pgbaton/replication.crt sslkey=/run/pgbaton/replication.key"
+	stranger := newAuthority(t)
+	standby.Write(stranger.in("/tmp/stranger", 999)...)
+	// A user's rule that lets everybody in does not let the role in without TLS.
+	p.MustExec("bash", "-c", `sed -i '1i host all all all trust\nhost replication all all trust' $PGDATA/pg_hba.conf`)
+	orders(t, p, "reload")
+	for how, want := range map[string]string{
+		"sslmode=disable": "pg_hba.conf rejects",
+		"sslmode=require": "requires a valid client certificate",
+		"sslmode=require sslcert=/tmp/stranger.crt sslkey=/tmp/stranger.key": "alert unknown ca",
+		"sslmode=verify-ca sslrootcert=/tmp/stranger.ca" + own:               "certificate verify failed",
+		"sslmode=verify-ca sslrootcert=/run/pgbaton/replication.ca" + own:    "1",
+	} {
+		if said := login(standby, p, "postgres", how); !strings.Contains(said, want) {
+			t.Errorf("%s: %s", how, said)
+		}
+	}
+	if said := login(standby, p, "postgres", "replication=true sslmode=disable"); !strings.Contains(said, "rejects replication connection") {
+		t.Error(said)
+	}
+
+	orders(t, p, "switchover", "--yes")
+	expect(t, c.WaitWhole(long), standby, "the switchover")
+	flowing(t, load)
+	heal := c.Isolate(standby, false)
+	becomes(c, p)
+	flowing(t, load)
+	heal()
+	expect(t, c.WaitWhole(2*long), p, "the cut")
+	if secure, plain := secureSenders(t, p); secure != 1 || plain != 0 {
+		t.Errorf("after a rewind: %d standbys over TLS with a certificate, %d without", secure, plain)
+	}
+	standby.MustExec("sh", "-c", "ls /var/lib/postgresql/.pgbaton/diverged/*/report.json") // it was a rewind
+
+	cert, key, serial := a.issue()
+	p.Write(testbed.File{Path: "/etc/node.crt", Data: cert}, testbed.File{Path: "/etc/node.key", Data: key, Mode: 0o600})
+	p.Eventually(long, "the server shows the certificate that was renewed", func() bool { return serverSerial(p) == serial })
+	flowing(t, load)
+	t.Log(c.Audit(load))
+}
+
+func TestAServersOwnCertificateStaysAndIsVerified(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	spec := certified(a, testbed.ClusterSpec{Nodes: 2, Major: 17})
+	add := spec.Edit
+	spec.Edit = func(n *testbed.Spec) {
+		add(n)
+		n.Files = append(n.Files, a.in("/etc/own", 999)...)
+		n.Args = []string{"postgres", "-c", "ssl=on", "-c", "ssl_cert_file=/etc/own.crt", "-c", "ssl_key_file=/etc/own.key"}
+	}
+	c := testbed.RunCluster(t, spec)
+	p := c.WaitWhole(2 * long)
+	var ssl, file string
+	var secure bool
+	err := p.DB().QueryRow(`select current_setting('ssl'), current_setting('ssl_cert_file'),
+		(select bool_and(ssl) from pg_stat_replication join pg_stat_ssl using (pid))`).Scan(&ssl, &file, &secure)
+	if err != nil || ssl != "on" || file != "/etc/own.crt" || !secure {
+		t.Error(ssl, file, secure, err)
+	}
+}

@@ -1,0 +1,80 @@
+package entrypoint
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// pair returns both ends of a link.
+func pair(t *testing.T) (link, link) {
+	t.Helper()
+	near, far, err := newLink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Close(near.fd)
+		_ = far.Close()
+	})
+	return near, link{int(far.Fd())}
+}
+
+func TestHelloCarriesTheNoteAndTheLock(t *testing.T) {
+	init, child := pair(t)
+	file, err := os.Create(filepath.Join(t.TempDir(), "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if err := init.sendHello(3, []byte("remember"), int(file.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	h, err := child.receiveHello()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.lock.Close() }()
+	if h.restarts != 3 || string(h.note) != "remember" {
+		t.Errorf("got %d restarts and note %q", h.restarts, h.note)
+	}
+	a, _ := file.Stat()
+	if b, err := h.lock.Stat(); err != nil || !os.SameFile(a, b) {
+		t.Errorf("the lock is another file: %v", err)
+	}
+}
+
+func TestTheEndOfTheLinkIsSeen(t *testing.T) {
+	near, far, err := newLink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(near.fd) }()
+	if err := far.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := near.receive(make([]byte, maxPacket)); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end", err)
+	}
+}
+
+func TestAnUnexpectedGreetingIsRefused(t *testing.T) {
+	init, child := pair(t)
+	if err := init.send(kindSignal, []byte{2}, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := child.receiveHello(); err == nil || !strings.Contains(err.Error(), "unexpected packet G") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPacketThatIsTooLargeIsRefused(t *testing.T) {
+	init, _ := pair(t)
+	if err := init.send(kindNote, make([]byte, maxPacket), -1); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,169 @@
+package entrypoint
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/fleet"
+	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/pg"
+	"github.com/pgbaton/pgbaton/notify"
+)
+
+// staleAfter is when a peer's last answer says nothing about now any more,
+// whatever the latest question brought: this supervisor itself may have stood
+// still.
+const staleAfter = 2 * time.Second
+
+// decideRole gathers the facts about this node's role and decides.
+func (s *supervisor) decideRole() {
+	if r := s.cl.record; s.cl.handover != nil && (r == nil || !r.Primary) {
+		// Another node was promoted meanwhile: there is nothing left to hand
+		// over, and whoever ordered it waits no longer.
+		s.cl.handover = nil
+	}
+	f := notify.Facts{
+		Now: time.Now(), Policy: s.policy(), Order: s.cl.order, Handover: s.cl.handover, Fresh: randomID(),
+		Self: s.roleSelf(), Peers: s.rolePeers(), Arbiter: s.arbiterFacts(),
+	}
+	s.cl.facts = f
+	s.cl.verdict = notify.Decide(f)
+	s.takeSeat(f)
+	s.keepLease(&f)
+	if v := s.cl.verdict; string(v.Do)+v.Why != s.cl.said {
+		s.cl.said = string(v.Do) + v.Why
+		s.log.Info("role: "+v.Why, "do", string(v.Do))
+		s.happened("role: %s", v.Why)
+	}
+}
+
+func (s *supervisor) rolePeers() []notify.Peer {
+	var out []notify.Peer
+	for _, p := range s.cl.fleet.Peers() {
+		out = append(out, s.rolePeer(p))
+	}
+	return out
+}
+
+func (s *supervisor) rolePeer(p fleet.Peer) notify.Peer {
+	since := p.Answered
+	if p.State == nil {
+		since = later(p.Known, s.cl.started)
+	}
+	silent := time.Since(since)
+	return notify.Peer{
+		Address: p.Address, State: p.State, Asked: !p.Asked.IsZero(), Silent: silent,
+		Answers: p.Err == nil && p.State != nil && silent < staleAfter,
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (s *supervisor) roleSelf() notify.Self {
+	self := notify.Self{
+		Record: s.cl.record, Corrupt: s.cl.corrupt != "", Ending: s.quits(), Token: s.cl.token, Taken: s.cl.taken,
+		Following: s.cl.follows, Synced: s.cl.synced, SyncedLSN: s.cl.syncedAt, Disarmed: s.cl.disarmed, Named: s.cl.names,
+	}
+	v := s.volume
+	if v == nil || !s.cl.loaded {
+		return self
+	}
+	self.Data, self.Cramped = s.roleData(v), !s.hasReserve()
+	self.SignalFile = exists(filepath.Join(v.place.pgdata, "standby.signal"))
+	if c, err := s.readControl(v.place.pgdata); err == nil && self.Data == notify.DataCluster {
+		self.SystemIdentifier, self.Timeline, self.Clean = c.SystemIdentifier, c.Timeline, pg.CleanShutdown(c)
+		self.End = endOf(c)
+	}
+	self.Died = s.past.Exited && !s.past.Asked && !s.past.Status.Success() && s.server == nil
+	s.roleServer(&self)
+	if r := s.cl.record; r != nil && r.Newest().Timeline == 0 { // nobody else asks
+		self.Switched = s.switched(self.Timeline)
+	}
+	self.Building = self.Data == notify.DataHalfMade
+	self.Lost = s.cl.losing.loss
+	s.roleVIP(&self)
+	self.Unsaid = s.cl.unsaid(&self)
+	return self
+}
+
+// roleData is what the data directory holds.
+func (s *supervisor) roleData(v *volume) notify.Data {
+	switch {
+	case v.move != nil:
+		return notify.DataUnknown
+	case s.server != nil:
+		return notify.DataCluster
+	case v.obstacle != "":
+		return notify.DataUnknown
+	case s.copying(v) != nil:
+		return notify.DataHalfMade
+	case v.data == dataCluster:
+		return notify.DataCluster
+	case v.data == dataEmpty:
+		return notify.DataEmpty
+	}
+	return notify.DataUnknown
+}
+
+// endOf is where the last record of a cluster that was cleanly shut down
+// begins, or a position within it: all WAL that the cluster needs ends after it.
+func endOf(c node.Control) node.LSN {
+	lsn, _ := node.ParseLSN(c.CheckpointLSN)
+	if c.State == "shut down" || c.MinRecoveryLSN == 0 {
+		return lsn
+	}
+	return max(lsn, c.MinRecoveryLSN-1) // minRecoveryPoint is an end
+}
+
+// roleServer tells how far the server is.
+func (s *supervisor) roleServer(self *notify.Self) {
+	if s.server == nil {
+		return
+	}
+	self.Server = notify.ServerStarting
+	r := s.cl.repl
+	if !s.server.ready || s.server.told != "" || r == nil {
+		return
+	}
+	self.Timeline, self.Senders, self.Named = r.Timeline, r.Senders, s.cl.names || r.SyncNames != ""
+	if r.Commit == "off" || r.Commit == "local" {
+		self.Lax = r.Commit
+	}
+	if r.Role == node.Primary {
+		self.Server, self.LSN, self.End = notify.ServerPrimary, r.Flushed, r.Flushed
+		if !s.cl.sent.IsZero() {
+			self.HeirGone = time.Since(s.cl.sent)
+		}
+		return
+	}
+	self.Server, self.End = notify.ServerStandby, r.Received
+	self.Streaming = r.Receiver != nil && r.Receiver.Status == "streaming"
+	if !self.Streaming && !s.cl.flowed.IsZero() {
+		self.Dry = time.Since(s.cl.flowed)
+	}
+}
+
+// switched is where a timeline began, by its history file.
+func (s *supervisor) switched(timeline uint32) node.LSN {
+	if s.volume == nil || timeline <= 1 {
+		return 0
+	}
+	history, err := pg.ReadHistory(s.volume.place.pgdata, timeline)
+	if err != nil || len(history) == 0 {
+		return 0
+	}
+	return history[len(history)-1].At
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

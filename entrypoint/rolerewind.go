@@ -1,0 +1,126 @@
+package entrypoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/durable"
+	"github.com/pgbaton/pgbaton/internal/pg"
+	"github.com/pgbaton/pgbaton/notify"
+)
+
+// rewind makes the data a beginning of the target's.
+func (s *supervisor) rewind(v notify.Verdict) {
+	src, err := s.source(v.Target)
+	vol, f := s.volume, s.cl.facts
+	stale := vol.pidState == pidFileStale
+	kept := s.cl.keptFrom == f.Self.End && s.cl.keptFor == v.After.Newest().ID // by a try that failed afterwards
+	s.run("rewinding onto "+v.Target, func(ctx context.Context) func() {
+		if err == nil && !kept {
+			err = s.keepWAL(ctx, f, v)
+			kept = err == nil
+		}
+		if err == nil && stale {
+			err = s.dropPidFile()
+		}
+		if err == nil {
+			err = s.beginCopy(s.newCopy(v))
+		}
+		if err == nil {
+			begun := false
+			_, begun, err = pg.Rewind(ctx, pg.RewindSpec{
+				Binaries: vol.bin, Data: vol.place.pgdata, From: src, User: &s.user, Env: s.env, Ours: ours,
+				Progress: func(done, total int64) { s.progress("rewinding onto "+v.Target, done, total) },
+			})
+			if err != nil && !begun {
+				err = errors.Join(err, durable.Remove(vol.root, copyFile))
+			}
+		}
+		return func() {
+			if kept {
+				s.cl.keptFrom, s.cl.keptFor = f.Self.End, v.After.Newest().ID
+			}
+			s.copied("rewinding onto "+v.Target, s.endCopy(v, err))
+		}
+	})
+}
+
+// dropPidFile removes a postmaster.pid that is left behind: a container that is
+// killed after the shutdown checkpoint leaves one beside clean data, and
+// pg_rewind, other than a server, does not replace it.
+func (s *supervisor) dropPidFile() error {
+	root, err := os.OpenRoot(s.volume.place.pgdata)
+	if err != nil {
+		return fmt.Errorf("remove a postmaster.pid that is left behind: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	return durable.Remove(root, "postmaster.pid")
+}
+
+// recoverClosed replays the data's own WAL as a standby that nobody reaches
+// and that follows nobody, and stops it: then the end of its WAL is known.
+func (s *supervisor) recoverClosed() {
+	vol := s.volume
+	nobody, err := s.sourceSettings("")
+	if err == nil {
+		err = s.makeSignalFile()
+	}
+	if err == nil {
+		err = pg.WriteAuto(vol.place.pgdata, nobody, owner(s.user), int(s.user.GID))
+	}
+	dir := filepath.Join(s.control, "recover")
+	args := append(append([]string{}, s.args...), s.clusterArgs()...)
+	args = append(args, "-c", "listen_addresses=", "-c", "unix_socket_directories="+dir, "-c", "archive_mode=off",
+		"-c", "max_logical_replication_workers=0")
+	stale := vol.pidFile.PID
+	s.run("replaying the WAL of a server that died", func(ctx context.Context) func() {
+		if err == nil {
+			err = s.runClosed(ctx, dir, args, stale)
+		}
+		return func() { s.copied("replaying the WAL of a server that died", err) }
+	})
+}
+
+func (s *supervisor) runClosed(ctx context.Context, dir string, args []string, stale int) error {
+	vol := s.volume
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, int(s.user.UID), int(s.user.GID)); err != nil {
+			return err
+		}
+	}
+	before := pidFileBefore(vol.place.pgdata)
+	p, err := startPostmaster(launch{bin: vol.bin, pgdata: vol.place.pgdata, args: args, env: s.env, user: s.user, lock: vol.lock, stale: stale})
+	if err != nil {
+		return err
+	}
+	_, err = awaitReady(ctx, p, vol.place.pgdata, before)
+	return errors.Join(err, stopTemp(ctx, p))
+}
+
+// keepWAL copies what the target does not have to diverged/, with a report.
+func (s *supervisor) keepWAL(ctx context.Context, f notify.Facts, v notify.Verdict) error {
+	if f.Self.Record == nil || v.After == nil {
+		return errors.New("there is no record of what this data went through")
+	}
+	fork, known := notify.Fork(f.Self.Record.Promotions, v.After.Promotions)
+	if !known {
+		return errors.New("it is not known where this node's history and the primary's part")
+	}
+	vol := s.volume
+	into := filepath.Join(divergedDir, moment(time.Now()))
+	rep, err := pg.SaveDiverged(ctx, pg.DivergedSpec{
+		Binaries: vol.bin, Data: vol.place.pgdata, Fork: fork, User: &s.user, Env: s.env, Root: vol.root, Into: into, Why: v.Why,
+	})
+	if err == nil {
+		s.log.Warn("role: kept the WAL that the primary does not have", "at", filepath.Join(vol.place.volume, into),
+			"from", rep.From.String(), "to", rep.To.String(), "commits", rep.Commits)
+	}
+	return err
+}

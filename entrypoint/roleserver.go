@@ -1,0 +1,138 @@
+package entrypoint
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pgbaton/pgbaton/internal/durable"
+	"github.com/pgbaton/pgbaton/internal/pg"
+	"github.com/pgbaton/pgbaton/notify"
+)
+
+// clusterArgs are settings that a cluster rests on. They are given on the
+// command line, so that no file of the user's can make a standby that cannot
+// be promoted, rewound or upgraded.
+func (s *supervisor) clusterArgs() []string {
+	args := []string{
+		"-c", "hot_standby=on",
+		"-c", "wal_level=logical",
+		"-c", "wal_log_hints=on",
+		"-c", "wal_retrieve_retry_interval=500ms",
+	}
+	if keep := s.set.SlotKeep; keep > 0 {
+		args = append(args, "-c", fmt.Sprintf("max_slot_wal_keep_size=%dMB", max(1, keep>>20)))
+	}
+	return args
+}
+
+// passFile is libpq's password file for the replication role, in the control
+// directory.
+const passFile = "replication.pass"
+
+// source is how this node reaches another node's server.
+func (s *supervisor) source(target string) (pg.Source, error) {
+	for _, p := range s.cl.facts.Peers {
+		if p.State == nil || p.State.Node != target {
+			continue
+		}
+		if _, err := s.copyCertificate(); err != nil {
+			return pg.Source{}, err
+		}
+		host, port := serverOf(p)
+		return pg.Source{
+			Host: host, Port: port, User: s.set.ReplicationUser, Node: s.set.Node,
+			Passfile: filepath.Join(s.control, passFile), TLS: s.tlsFiles(),
+		}, s.writePassFile()
+	}
+	return pg.Source{}, fmt.Errorf("%s is not known", target)
+}
+
+func (s *supervisor) writePassFile() error {
+	root, err := os.OpenRoot(s.control)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return pg.WritePassfile(root, passFile, s.set.ReplicationUser, s.set.ReplicationPassword.Reveal(), owner(s.user), int(s.user.GID))
+}
+
+// sourceSettings let a standby follow target; an empty one: nobody.
+func (s *supervisor) sourceSettings(target string) (map[string]string, error) {
+	set := map[string]string{pg.PrimaryConnInfo: "", pg.PrimarySlotName: "", pg.SyncNames: ""}
+	if target == "" {
+		return set, nil
+	}
+	src, err := s.source(target)
+	if err != nil {
+		return nil, err
+	}
+	if err := src.Check(); err != nil {
+		return nil, err
+	}
+	set[pg.PrimaryConnInfo], set[pg.PrimarySlotName] = src.ConnInfo(), pg.SlotName(s.set.Node)
+	return set, nil
+}
+
+// readyRole makes the record durable and the data directory what it permits
+// before a server starts on it: a primary with its heir named, so that no commit can be
+// acknowledged without it, or a standby.
+func (s *supervisor) readyRole() error {
+	v := s.volume
+	do, target := s.cl.verdict.Do, s.cl.verdict.Target
+	if r := s.cl.verdict.Record; r != nil {
+		if err := s.saveRole(r); err != nil {
+			return err
+		}
+	}
+	set, err := s.sourceSettings("")
+	if do == notify.StartStandby {
+		set, err = s.sourceSettings(target)
+	}
+	if err != nil {
+		return err
+	}
+	s.cl.follows, s.cl.names, s.cl.losing.loss = target, true, nil
+	if do == notify.StartPrimary {
+		s.cl.follows = ""
+		if target != "" {
+			set[pg.SyncNames] = pg.SyncFor(target)
+		}
+	}
+	if err := pg.WriteAuto(v.place.pgdata, set, owner(s.user), int(s.user.GID)); err != nil {
+		return err
+	}
+	if do == notify.StartStandby {
+		return s.makeSignalFile()
+	}
+	return s.removeSignalFiles()
+}
+
+// makeSignalFile makes the data a standby's, for every later start by anybody.
+func (s *supervisor) makeSignalFile() error {
+	root, err := os.OpenRoot(s.volume.place.pgdata)
+	if err != nil {
+		return fmt.Errorf("make standby.signal: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	return s.withReserve(func() error {
+		return durable.WriteFile(root, "standby.signal", nil, owner(s.user), int(s.user.GID))
+	})
+}
+
+func (s *supervisor) removeSignalFiles() error {
+	root, err := os.OpenRoot(s.volume.place.pgdata)
+	if err != nil {
+		return fmt.Errorf("remove standby.signal: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	for _, name := range []string{"standby.signal", "recovery.signal"} {
+		if _, err := root.Lstat(name); err != nil {
+			continue
+		}
+		if err := durable.Remove(root, name); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	return nil
+}

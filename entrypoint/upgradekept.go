@@ -1,0 +1,144 @@
+package entrypoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/durable"
+	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/upgrade"
+	"github.com/pgbaton/pgbaton/upgrade/inplace"
+)
+
+// keepDone keeps the journal of an upgrade whose old cluster is still there:
+// the way back and the end need it when the next request writes its own.
+func (s *supervisor) keepDone() {
+	j := s.up.journal
+	if j.Outcome != node.UpgradeDone {
+		return
+	}
+	if err := durable.WriteJSON(s.volume.root, doneFile(j.ID), j, owner(s.user), int(s.user.GID)); err != nil {
+		s.log.Error("keep the journal of the last upgrade", "error", err)
+	}
+}
+
+func doneFile(id string) string { return path.Join(path.Dir(inplace.JournalFile), "done-"+id+".json") }
+
+// doneJournals are the upgrades whose old clusters are kept, the oldest first.
+func (s *supervisor) doneJournals() []upgrade.Journal {
+	root := s.volume.root
+	names, _ := fs.Glob(root.FS(), doneFile("*")) // sorted, and so by time; the pattern is well formed
+	var found []upgrade.Journal
+	for _, name := range names {
+		var j upgrade.Journal
+		if durable.ReadJSON(root, name, &j) == nil && j.ID != s.up.journal.ID {
+			found = append(found, j)
+		}
+	}
+	if s.up.journal.Outcome == node.UpgradeDone {
+		found = append(found, s.up.journal)
+	}
+	return found
+}
+
+// kept tells where old clusters are kept.
+func (s *supervisor) kept() []node.Kept {
+	var kept []node.Kept
+	for _, j := range s.doneJournals() {
+		kept = append(kept, node.Kept{Major: j.From, Path: j.Retired, FinishAt: j.FinishAt})
+	}
+	return kept
+}
+
+// orderUndo begins the way back of the latest upgrade.
+func (s *supervisor) orderUndo(req node.UpgradeRequest) error {
+	done := s.doneJournals()
+	switch {
+	case s.up.busy():
+		return errors.New("an upgrade is under way; nothing was changed")
+	case len(done) == 0:
+		return errors.New("there is no upgrade to undo: no old cluster is kept; nothing was changed")
+	}
+	j := done[len(done)-1]
+	switch {
+	case j.Linked():
+		return errors.New(upgrade.UndoText(j) + "; nothing was changed\nhint: restore from a backup of before the upgrade")
+	case j.StepOf(node.StepFinish).State == node.StepRunning:
+		return errors.New("no way back: the old cluster is being removed; nothing was changed")
+	case j.To != s.volume.major:
+		return fmt.Errorf("the last upgrade led to PostgreSQL %d and %d serves; nothing was changed", j.To, s.volume.major)
+	case !req.Force:
+		return errors.New("undo leaves every write since the upgrade behind; nothing was changed\nhint: say --yes if that is wanted")
+	}
+	s.keepDone()
+	j.Outcome, j.Going, j.Why, j.Ended = node.UpgradeRunning, upgrade.Retreat, "an operator asked for it", time.Time{}
+	s.up.journal = j
+	s.saveJournal()
+	s.dropDone(j.ID)
+	return nil
+}
+
+// dropDone forgets what keepDone kept, once the journal itself says more.
+func (s *supervisor) dropDone(id string) {
+	if err := durable.Remove(s.volume.root, doneFile(id)); err != nil {
+		s.log.Error("remove the journal of an upgrade", "error", err)
+	}
+}
+
+// orderFinish removes the old clusters of all upgrades that are done.
+func (s *supervisor) orderFinish(req node.UpgradeRequest) error {
+	done := s.doneJournals()
+	switch {
+	case s.up.busy():
+		return errors.New("an upgrade is under way; nothing was changed")
+	case len(done) == 0:
+		return errors.New("no old cluster is kept; nothing was changed")
+	case !req.Force:
+		return errors.New("finish removes the old cluster, and with it the way back; nothing was changed\nhint: say --yes if that is wanted")
+	}
+	s.finish(done)
+	return nil
+}
+
+// finish removes old clusters, beside the server.
+func (s *supervisor) finish(done []upgrade.Journal) {
+	s.keepDone()
+	s.up.journal = done[0]
+	s.beside("removing an old cluster", func(ctx context.Context, op *inplace.Operation) error {
+		return op.Finish(ctx)
+	}, func(op *inplace.Operation, err error) {
+		if err != nil {
+			s.log.Error("remove the old cluster", "error", err)
+			why := fmt.Sprintf("the old cluster of PostgreSQL %d could not be removed: %v; `pgbaton upgrade finish` tries again", op.Journal.From, err)
+			if err := op.End(node.UpgradeDone, why); err != nil {
+				s.log.Error("write the journal of the upgrade", "error", err)
+			}
+			s.up.journal = op.Journal
+			return
+		}
+		s.dropDone(op.Journal.ID)
+		if len(done) > 1 {
+			s.finish(done[1:])
+		}
+	})
+}
+
+// finishByAge removes old clusters whose time has come.
+func (s *supervisor) finishByAge(now time.Time) {
+	if s.volume == nil || s.up.busy() || s.server == nil {
+		return
+	}
+	due := slices.DeleteFunc(s.doneJournals(), func(j upgrade.Journal) bool {
+		begun := j.StepOf(node.StepFinish).State == node.StepRunning // and a crash came in between
+		return !begun && (j.FinishAt.IsZero() || now.Before(j.FinishAt))
+	})
+	if len(due) > 0 {
+		s.log.Info("the old cluster has been kept long enough", "at", due[0].Retired)
+		s.finish(due)
+	}
+}

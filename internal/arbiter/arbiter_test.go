@@ -1,0 +1,154 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/testbed"
+)
+
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m)) }
+
+const long = 90 * time.Second
+
+func start(t *testing.T, endpoint, name string) *Arbiter {
+	t.Helper()
+	return Start(t.Context(), Config{Endpoints: []string{endpoint}, Cluster: "main", Node: name}, func() {})
+}
+
+// until waits until what is seen fits.
+func until(t *testing.T, a *Arbiter, what string, fits func(Seen) bool) Seen {
+	t.Helper()
+	testbed.Eventually(t, long, a.cfg.Node+" sees: "+what, func() bool { return fits(a.Seen()) })
+	return a.Seen()
+}
+
+func answers(s Seen) bool { return !s.Asked.IsZero() && s.Err == nil }
+
+// swapped tries until etcd has taken the change, for a busy machine may be late.
+func swapped(t *testing.T, a *Arbiter, to node.ClusterRecord, leaseless bool) {
+	t.Helper()
+	testbed.Eventually(t, long, "the record is changed: "+to.Why, func() bool {
+		err := a.Swap(t.Context(), a.Seen().Revision, to, leaseless)
+		if err != nil {
+			t.Log(err)
+		}
+		s := a.Seen()
+		return s.Record != nil && s.Record.Why == to.Why
+	})
+}
+
+func TestTheRecordChangesByCompareAndSwapOnly(t *testing.T) {
+	t.Parallel()
+	etcd := testbed.RunEtcd(t, testbed.NewNetwork(t))
+	a, b := start(t, etcd.Endpoint(), "n1"), start(t, etcd.Endpoint(), "n2")
+	first := until(t, a, "an empty etcd", answers)
+	if first.Record != nil || first.Revision != 0 || !strings.HasSuffix(first.ID, "/pgbaton/main/role") || len(first.ID) < 25 {
+		t.Errorf("an empty etcd: %+v", first)
+	}
+	swapped(t, a, node.ClusterRecord{Arbiter: first.ID, Epoch: 1, Primary: "n1", Heir: "n2", Right: "r", Why: "made"}, false)
+	seen := until(t, b, "the record", func(s Seen) bool { return s.Record != nil })
+	if seen.ID != first.ID || seen.Record.Heir != "n2" || seen.Revision == 0 {
+		t.Errorf("seen %+v", seen)
+	}
+	swapped(t, b, node.ClusterRecord{Epoch: 2, Primary: "n2", Why: "claimed"}, true)
+	void := node.ClusterRecord{Epoch: 1, Primary: "n1", Why: "void"}
+	if err := a.Swap(t.Context(), seen.Revision, void, false); err == nil {
+		t.Error("a change from what was before succeeded")
+	}
+	if err := a.Swap(t.Context(), 0, void, false); !errors.Is(err, ErrChanged) && a.Seen().Revision != 0 {
+		t.Errorf("a record was made where there is one: %v", err)
+	}
+	until(t, a, "the claim", func(s Seen) bool { return s.Record != nil && s.Record.Why == "claimed" })
+
+	// The same revision with other contents, as in an etcd that lost its data.
+	a.mu.Lock()
+	a.raw = strings.Replace(a.raw, "claimed", "another", 1)
+	from := a.seen.Revision
+	a.mu.Unlock()
+	if err := a.Swap(t.Context(), from, void, false); err == nil {
+		t.Error("a change from other contents succeeded")
+	}
+
+	etcd.MustExec("etcdctl", "put", "/pgbaton/main/role", "no record")
+	bad := until(t, a, "a record that cannot be read", func(s Seen) bool { return s.Err != nil })
+	if bad.Record == nil || !strings.Contains(bad.Err.Error(), "left as it is") {
+		t.Errorf("a record that cannot be read: %+v", bad)
+	}
+	etcd.MustExec("etcdctl", "del", "--prefix", "/pgbaton/")
+	until(t, a, "that it is gone", func(s Seen) bool { return answers(s) && s.Record == nil && s.Revision == 0 })
+	etcd.MustExec("etcdctl", "put", "/pgbaton/main2/role", "another cluster's")
+	swapped(t, a, node.ClusterRecord{Epoch: 3, Why: "made anew"}, false)
+}
+
+func TestOnlyWhereNobodyKeepsTheLeaseIsAPlaceClaimed(t *testing.T) {
+	t.Parallel()
+	etcd := testbed.RunEtcd(t, testbed.NewNetwork(t))
+	life, end := context.WithCancel(t.Context())
+	p := Start(life, Config{Endpoints: []string{etcd.Endpoint()}, Cluster: "main", Node: "n1"}, func() {})
+	h := start(t, etcd.Endpoint(), "n2")
+	p.Hold(true)
+	until(t, h, "the lease", func(s Seen) bool { return s.Lease == "n1" })
+	swapped(t, h, node.ClusterRecord{Epoch: 1, Why: "made"}, false)
+	claim := node.ClusterRecord{Epoch: 2, Why: "claimed"}
+	if err := h.Swap(t.Context(), h.Seen().Revision, claim, true); err == nil && h.Seen().Lease == "n1" {
+		t.Error("a place was claimed under a lease")
+	}
+	h.Hold(true) // what another one keeps is not taken
+	time.Sleep(2 * leaseSeconds * time.Second)
+	if s := h.Seen(); answers(s) && s.Lease != "n1" {
+		t.Errorf("the lease is %q", s.Lease)
+	}
+	h.Hold(false)
+	p.Hold(false)
+	until(t, h, "no lease", func(s Seen) bool { return s.Lease == "" })
+	p.Hold(true)
+	until(t, h, "the lease again", func(s Seen) bool { return s.Lease == "n1" })
+	end() // it dies without a word
+	until(t, h, "the end of the lease", func(s Seen) bool { return s.Lease == "" })
+	swapped(t, h, claim, true)
+}
+
+func TestAnEtcdThatIsAwayBlocksNothingAndIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	etcd := testbed.RunEtcd(t, testbed.NewNetwork(t))
+	a := start(t, etcd.Endpoint(), "n1")
+	until(t, a, "etcd", answers)
+	swapped(t, a, node.ClusterRecord{Epoch: 1, Why: "made"}, false)
+	for _, away := range []struct {
+		what       string
+		gone, back func()
+	}{
+		{"killed", func() { etcd.Kill("KILL"); etcd.Wait(long) }, etcd.Start},
+		{"hung", etcd.Pause, etcd.Unpause},
+	} {
+		away.gone()
+		s := until(t, a, "that etcd is "+away.what, func(s Seen) bool { return s.Err != nil })
+		if s.Record == nil || s.Revision == 0 || s.ID == "" {
+			t.Errorf("%s: what was known is forgotten: %+v", away.what, s)
+		}
+		began := time.Now()
+		if err := a.Swap(t.Context(), s.Revision, node.ClusterRecord{Epoch: 2}, false); err == nil {
+			t.Errorf("%s: a change succeeded", away.what)
+		}
+		t.Logf("%s: a change gave up after %v", away.what, time.Since(began))
+		away.back()
+		until(t, a, "etcd again", answers)
+	}
+}
+
+func TestAnEndpointThatIsNoneIsSaid(t *testing.T) {
+	t.Parallel()
+	a := start(t, "http://127.0.0.1:1", "n1")
+	s := until(t, a, "a failure", func(s Seen) bool { return !s.Asked.IsZero() })
+	if s.Err == nil || s.ID != "" || !s.Answered.IsZero() {
+		t.Errorf("seen %+v", s)
+	}
+	a = Start(t.Context(), Config{Endpoints: []string{"https://127.0.0.1:1"}, CA: "/nowhere", Cluster: "main", Node: "n1"}, func() {})
+	until(t, a, "that the authority is missing", func(s Seen) bool { return s.Err != nil && strings.Contains(s.Err.Error(), "/nowhere") })
+}

@@ -1,0 +1,69 @@
+package pg
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+)
+
+// TimelineSwitch is where a timeline ended and the next one of its history
+// began. WAL up to At is common to both.
+type TimelineSwitch struct {
+	Timeline uint32   `json:"timeline"` // that ended
+	At       node.LSN `json:"at"`
+}
+
+// ReadHistory reads pg_wal/<timeline>.history: the switches that led to the
+// timeline, the oldest first. Timeline 1 has none. The error is fs.ErrNotExist
+// where the file is missing, the system's, or a sentence about a damaged file.
+func ReadHistory(pgdata string, timeline uint32) ([]TimelineSwitch, error) {
+	if timeline <= 1 {
+		return nil, nil
+	}
+	path := filepath.Join(pgdata, "pg_wal", fmt.Sprintf("%08X.history", timeline))
+	raw, err := readRegular(path, 1<<20)
+	if err != nil {
+		return nil, fmt.Errorf("read the history of timeline %d: %w", timeline, err)
+	}
+	switches, err := parseHistory(string(raw), timeline)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return switches, nil
+}
+
+// parseHistory follows readTimeLineHistory in timeline.c: each line is a
+// parent's number, the position, and a reason; # begins a comment.
+func parseHistory(text string, timeline uint32) ([]TimelineSwitch, error) {
+	var res []TimelineSwitch
+	var last TimelineSwitch
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if len(f) < 2 || !strings.HasSuffix(line, "\n") {
+			return nil, fmt.Errorf("%.80q is no whole line of a timeline history", line)
+		}
+		tli, err := strconv.ParseUint(f[0], 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%.80q does not begin with a timeline", line)
+		}
+		at, err := node.ParseLSN(f[1])
+		if err != nil {
+			return nil, err
+		}
+		next := TimelineSwitch{Timeline: uint32(tli), At: at}
+		if next.Timeline <= last.Timeline || next.Timeline >= timeline || at < last.At {
+			return nil, fmt.Errorf("%.80q is out of order", line)
+		}
+		res, last = append(res, next), next
+	}
+	if len(res) == 0 {
+		return nil, fmt.Errorf("timeline %d has no parent in it", timeline)
+	}
+	return res, nil
+}

@@ -1,0 +1,137 @@
+package notify
+
+import (
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+)
+
+// Silence is what the user wants where a primary or its heir is silent and no
+// arbiter can tell whether it lives (PGBATON_ON_SILENCE).
+type Silence string
+
+// What silence may mean.
+const (
+	SilencePromote  Silence = "promote"  // the armed heir may promote; a primary whose armed heir is silent waits
+	SilenceContinue Silence = "continue" // no heir is ever armed; the primary goes on, nobody promotes by itself
+	SilenceBoth     Silence = "both"     // the primary goes on and a standby promotes: two histories after a partition
+)
+
+// Facts is all that a decision about a node's role rests on.
+type Facts struct {
+	Now      time.Time
+	Policy   Policy
+	Self     Self
+	Peers    []Peer
+	Order    Order
+	Handover *Handover // under way, this node being the old primary; nil: none
+	Arbiter  *Arbiter  // nil: PGBATON_ETCD is not set
+	Fresh    string    // a random identifier that nobody else has
+}
+
+// Policy is what the user set.
+type Policy struct {
+	Node      string
+	Cluster   string
+	OnSilence Silence
+	Bootstrap string // node that may make a new cluster; empty: none
+	VIP       bool   // keepalived runs in this container (PGBATON_VIP)
+}
+
+// Data is what the data directory holds.
+type Data int
+
+// What a data directory may hold.
+const (
+	DataUnknown  Data = iota // not looked at, or in doubt
+	DataEmpty                // nothing
+	DataHalfMade             // what an unfinished copy or rewind left: good for nothing
+	DataCluster              // a whole cluster
+)
+
+// Server is how far postgres is.
+type Server int
+
+// How far postgres may be.
+const (
+	ServerDown     Server = iota // every process of it is gone
+	ServerStarting               // started, not ready; or stopping
+	ServerStandby                // in recovery
+	ServerPrimary                // accepts writes
+)
+
+// Self is what this node knows of itself.
+type Self struct {
+	Record  *node.Record // nil: none that counts
+	Corrupt bool         // the record is there and cannot be read
+
+	Data             Data
+	SystemIdentifier uint64   // of the data; 0: none
+	Clean            bool     // the data was shut down cleanly; meaningful while the server is down
+	SignalFile       bool     // standby.signal is there
+	End              node.LSN // end of the WAL that is on disk or was replayed; while the server is down a position within the last record: the LSN of a shutdown checkpoint, or minRecoveryPoint - 1
+	Timeline         uint32   // of the running or last server
+	Switched         node.LSN // where Timeline begins, by its history file; 0: unknown, or the first timeline
+
+	Server    Server
+	Died      bool          // the last server ended unasked and was not started again
+	Following string        // node that primary_conninfo names; empty: nobody
+	Streaming bool          // a WAL receiver is connected
+	Dry       time.Duration // how long a standby with somebody to follow has not been streaming
+	Senders   []node.Sender // of a running primary
+	Lax       string        // synchronous_commit where sessions that set nothing do not wait for a standby: off, local; else empty
+	LSN       node.LSN      // write position of a running primary
+	Named     bool          // synchronous_standby_names is not empty
+	Synced    string        // heir through which a commit was proven to wait, in this server's life and since synchronous_standby_names changed last
+	SyncedLSN node.LSN      // of that commit
+	HeirGone  time.Duration // how long the heir has not been among Senders
+	Disarmed  string        // node that answered to our disarm, since it was asked last; for the present epoch
+
+	Lost *Loss // proven of this standby, since its server started last; nil: nothing of the kind
+
+	VIP      bool          // the virtual address is here
+	VRRP     string        // MASTER, BACKUP, FAULT, STOP; empty: nothing heard
+	Unsaid   time.Duration // how long the virtual address has been here without keepalived's word that it is MASTER
+	Ending   bool          // the container is to end
+	Token    string        // that an arming must carry
+	Taken    *node.Release
+	Building bool // a copy is being made
+	Cramped  bool // the disk has no room to write a change of the record down for certain
+}
+
+// Loss is the proof that a standby can never stream again: it has replayed
+// whatever it has, has no archive, and the primary has written and removed the
+// WAL that it needs next.
+type Loss struct {
+	Primary   string   // node that was asked
+	Promotion string   // id of the one that both are in
+	Needs     node.LSN // the WAL that is gone
+	Kept      string   // data of an earlier copy for that reason that is still kept; empty: there is none
+	Cramped   string   // why there is no room for another copy; empty: there seems to be
+}
+
+// Peer is what this node knows of another.
+type Peer struct {
+	Address string
+	State   *node.State   // its last answer; nil: it never answered this supervisor
+	Answers bool          // the latest attempt was answered
+	Asked   bool          // at least one attempt has ended since this supervisor started
+	Silent  time.Duration // since the last answer; where there was none, since this supervisor started
+}
+
+// Order is what an operator asked of this node's role.
+type Order struct {
+	Promote bool
+	Alone   bool
+	Reclone bool
+	Force   bool
+}
+
+// Handover is a planned change of the primary, as the old primary sees it.
+type Handover struct {
+	Operation string
+	Target    string // node; empty: the heir, or the best standby. Whom AskForPrepare asked is the target from then on
+	Deadline  time.Time
+	Prepared  bool // Target is ready and the checkpoint is written
+	Why       string
+}

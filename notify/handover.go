@@ -1,0 +1,105 @@
+package notify
+
+import (
+	"fmt"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+)
+
+// handingOver: the steps of a planned change before its release. The target
+// is the heir; or, where nobody is armed and so nobody may promote on silence,
+// any standby: that it has the shutdown checkpoint is what counts.
+func handingOver(f *Facts) (Verdict, bool) {
+	h, s := f.Handover, f.Self
+	if h == nil {
+		return no()
+	}
+	target := f.target()
+	switch {
+	case !f.Now.Before(h.Deadline):
+		return yes(Undo, target, "%s did not take over in time: this node goes on as the primary", orNobody(target))
+	case s.Server == ServerDown && !s.Clean:
+		return yes(Undo, target, "the server did not shut down cleanly: the handover is off")
+	case s.Server == ServerDown && (target == "" || !f.only(target)):
+		return yes(Undo, target, "another standby than %s may promote: the handover is off", orNobody(target))
+	case s.Server == ServerDown:
+		if !f.hasAll(target) {
+			return yes(Wait, target, "waiting until %s has the shutdown checkpoint at %s", target, s.End)
+		}
+		return f.release(target, h.Operation, s.End, h.Why)
+	case s.Server != ServerPrimary:
+		return yes(Wait, target, "the server stops, for %s to take over", orNobody(target))
+	case target == "" || !f.only(target) || !f.sends(target) || !f.isOurs(target):
+		return no() // the rows below may mend that
+	case !h.Prepared:
+		return yes(AskForPrepare, target, "handing over to %s: asking whether it is ready, and writing a checkpoint", target)
+	}
+	return yes(StopForTarget, target, "handing over to %s: the server stops", target)
+}
+
+// target is who shall take over: whom the handover names, or the heir, or the
+// best standby.
+func (f *Facts) target() string {
+	r := f.Self.Record
+	switch {
+	case f.Handover.Target != "":
+		return f.Handover.Target
+	case r.Heir != nil:
+		return r.Heir.Node
+	}
+	return f.chooseHeir()
+}
+
+// only reports whether nobody else than the target may promote meanwhile.
+func (f *Facts) only(target string) bool {
+	r := f.Self.Record
+	return alone(r) || r.Heir.Node == target
+}
+
+// isOurs reports whether the peer answers and its data is a copy of this
+// epoch's.
+func (f *Facts) isOurs(name string) bool {
+	p, found := f.answering(name)
+	if !found {
+		return false
+	}
+	r, mine := p.record(), f.Self.Record
+	return r != nil && !r.Primary && r.Epoch == mine.Epoch && r.Newest().ID == mine.Newest().ID &&
+		!p.cluster().Building && !p.cluster().Empty
+}
+
+// hasAll reports whether the peer has the shutdown checkpoint of this server,
+// and with it whatever was acknowledged here.
+func (f *Facts) hasAll(name string) bool {
+	p, _ := f.answering(name)
+	return f.isOurs(name) && p.cluster().Received > f.Self.End
+}
+
+func orNobody(name string) string {
+	if name == "" {
+		return "no standby"
+	}
+	return name
+}
+
+// release gives the right to open away, for good.
+func (f *Facts) release(target, operation string, lsn node.LSN, why string) (Verdict, bool) {
+	next := clone(f.Self.Record)
+	next.Released = &node.Release{Operation: operation, Target: target, Epoch: next.Epoch, LSN: lsn, Why: why, Time: f.Now}
+	return Verdict{Do: Release, Target: target, Record: next, Why: fmt.Sprintf("%s: the right to open goes to %s", why, target)}, true
+}
+
+// proven: the postmaster is gone with every process of it, and this supervisor
+// lives to say so: a release to an armed heir that answers.
+func proven(f *Facts) (Verdict, bool) {
+	s := f.Self
+	if s.Server != ServerDown || !s.Died || alone(s.Record) || s.Record.Paused || f.Policy.OnSilence != SilencePromote {
+		return no()
+	}
+	heir := s.Record.Heir.Node
+	p, _ := f.answering(heir)
+	if !f.isArmed(heir) || p.cluster().Leaving || p.record().Paused || p.State.Role != node.Standby {
+		return no() // it is restarted in place
+	}
+	return f.release(heir, f.Fresh, 0, "postgres died here with all its processes")
+}

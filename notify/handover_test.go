@@ -1,0 +1,96 @@
+package notify
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+)
+
+func TestAHandover(t *testing.T) {
+	t.Parallel()
+	base := func() Facts {
+		f := asPrimary()
+		f.Handover = &Handover{Operation: "op", Deadline: now.Add(time.Second), Why: "a test"}
+		return f
+	}
+	to := func(name string) func(*Facts) { return func(f *Facts) { f.Handover.Target = name } }
+	prepared := func(f *Facts) { f.Handover.Prepared = true }
+	stopped := all(to("n2"), down, func(f *Facts) { f.Self.Clean = true })
+	received := func(lsn node.LSN) func(*Facts) {
+		return func(f *Facts) { f.Peers[0].State.Cluster.Received = lsn }
+	}
+	nobodyStreams := func(f *Facts) { f.Self.Senders = nil }
+	released := func(r *node.Record) bool {
+		return r.Primary && *r.Released == node.Release{Operation: "op", Target: "n2", Epoch: 1, LSN: 90, Why: "a test", Time: now}
+	}
+	check(t, base, []want{
+		{name: "the heir is asked", do: AskForPrepare, target: "n2"},
+		{name: "the server stops for it", change: prepared, do: StopForTarget, target: "n2"},
+		{name: "its shutdown is under way", change: all(prepared, func(f *Facts) { f.Self.Server = ServerStarting }), do: Wait, target: "n2"},
+		{name: "the heir lacks the checkpoint", change: all(stopped, received(90)), do: Wait, target: "n2"},
+		{name: "the heir has the checkpoint", change: all(stopped, received(91)), do: Release, target: "n2", record: released},
+		{name: "and is not armed any more, which does not matter", change: all(stopped, received(91), disarmed), do: Release, target: "n2", record: released},
+		{name: "the heir is silent", change: all(stopped, received(91), silence), do: Wait, target: "n2"},
+		{name: "the heir is being copied", change: all(stopped, received(91), func(f *Facts) { f.Peers[0].State.Cluster.Building = true }), do: Wait, target: "n2"},
+		{name: "the time is over", change: all(stopped, func(f *Facts) { f.Now = f.Handover.Deadline }), do: Undo, target: "n2"},
+		{name: "there is no standby, and the time is over", change: all(noHeir, nobodyStreams, func(f *Facts) { f.Now = f.Handover.Deadline }), do: Undo},
+		{name: "the shutdown was not clean", change: all(to("n2"), down), do: Undo, target: "n2"},
+		{name: "the heir may promote, the target has to become it first", change: to("n3"), do: AskForDisarm, target: "n2"},
+		{name: "which is not asked for a target that does not stream", change: to("n4"), do: Wait},
+		{name: "a stopped server cannot change its heir", change: all(to("n3"), down, func(f *Facts) { f.Self.Clean = true }), do: Undo, target: "n3"},
+		{name: "with nobody armed any standby will do", change: all(noHeir, to("n3")), do: AskForPrepare, target: "n3"},
+		{name: "the best one when none is named", change: noHeir, do: AskForPrepare, target: "n2"},
+		{name: "under continue too", change: all(noHeir, prepared, to("n3"), func(f *Facts) { f.Policy.OnSilence = SilenceContinue }), do: StopForTarget, target: "n3"},
+		{name: "nobody streams", change: all(noHeir, nobodyStreams), do: Wait},
+		{name: "a paused primary hands over on order", change: func(f *Facts) { f.Self.Record.Paused = true }, do: AskForPrepare, target: "n2"},
+	})
+}
+
+func TestAfterARelease(t *testing.T) {
+	t.Parallel()
+	base := func() Facts {
+		f := asPrimary()
+		down(&f)
+		f.Self.Clean, f.Self.SignalFile = true, true
+		f.Self.Record.Released = &node.Release{Operation: "op", Target: "n2", Epoch: 1, LSN: 90}
+		return f
+	}
+	check(t, base, []want{
+		{name: "the target is told", do: Tell, target: "n2"},
+		{name: "the target is silent", change: silence, do: Hold, target: "n2"},
+		{name: "the container may end then", change: all(silence, func(f *Facts) { f.Self.Ending = true }), do: Leave},
+		{name: "a server that runs is stopped", change: func(f *Facts) { f.Self.Server = ServerPrimary }, do: Stop, target: "n2"},
+		{name: "alone is not enough", change: all(silence, func(f *Facts) { f.Order = Order{Alone: true} }), do: Hold, target: "n2"},
+		{name: "an operator takes it back", change: all(silence, func(f *Facts) { f.Order = Order{Alone: true, Force: true} }), do: Write, record: func(r *node.Record) bool {
+			return r.Primary && r.Released == nil && r.Heir == nil
+		}},
+		{name: "the target is open", change: beatenBy2, do: StartStandby, target: "n2", record: follower},
+	})
+}
+
+func TestADeadPostmaster(t *testing.T) {
+	t.Parallel()
+	base := func() Facts {
+		f := asPrimary()
+		down(&f)
+		f.Self.Died = true
+		return f
+	}
+	heir := func(change func(*node.State)) func(*Facts) {
+		return func(f *Facts) { change(f.Peers[0].State) }
+	}
+	check(t, base, []want{
+		{name: "its armed heir takes over", do: Release, target: "n2", record: func(r *node.Record) bool {
+			return r.Primary && r.Released.Target == "n2" && r.Released.Operation == "fresh" && r.Released.LSN == 0
+		}},
+		{name: "this node is paused", change: func(f *Facts) { f.Self.Record.Paused = true }, do: StartPrimary, target: "n2"},
+		{name: "the heir is paused", change: heir(func(s *node.State) { s.Cluster.Record.Paused = true }), do: StartPrimary, target: "n2"},
+		{name: "the heir leaves", change: heir(func(s *node.State) { s.Cluster.Leaving = true }), do: StartPrimary, target: "n2"},
+		{name: "the heir's server is down", change: heir(func(s *node.State) { s.Role = "" }), do: StartPrimary, target: "n2"},
+		{name: "the heir is silent", change: silence, do: Hold, target: "n2"},
+		{name: "the heir is not armed", change: disarmed, do: AskForDisarm, target: "n2"},
+		{name: "there is no heir", change: noHeir, do: StartPrimary},
+		{name: "the heir was not proven yet", change: func(f *Facts) { f.Self.Record.Heir.Armed = false }, do: StartPrimary},
+	})
+}

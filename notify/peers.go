@@ -1,0 +1,162 @@
+package notify
+
+import (
+	"github.com/pgbaton/pgbaton/internal/node"
+)
+
+// cluster is what the peer said about its place, or nil.
+func (p Peer) cluster() *node.Cluster {
+	if p.State == nil {
+		return nil
+	}
+	return p.State.Cluster
+}
+
+// record is the peer's role record, or nil.
+func (p Peer) record() *node.Record {
+	if c := p.cluster(); c != nil {
+		return c.Record
+	}
+	return nil
+}
+
+// name is the peer's node name, empty where it never answered.
+func (p Peer) name() string {
+	if p.State == nil {
+		return ""
+	}
+	return p.State.Node
+}
+
+// ours are the peers that belong to this cluster, as far as one can tell:
+// another cluster's name or system identifier is never acted upon.
+func (f *Facts) ours() []Peer {
+	var out []Peer
+	for _, p := range f.Peers {
+		c := p.cluster()
+		if c == nil || c.Name != f.Policy.Cluster || p.name() == f.Policy.Node {
+			continue
+		}
+		if r := c.Record; r != nil && f.Self.SystemIdentifier != 0 && r.SystemIdentifier != f.Self.SystemIdentifier {
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// peer finds one of ours by its name.
+func (f *Facts) peer(name string) (Peer, bool) {
+	var best Peer
+	found := false
+	for _, p := range f.ours() {
+		if p.name() == name && (!found || p.Answers && !best.Answers) { // it may have several addresses
+			best, found = p, true
+		}
+	}
+	return best, found
+}
+
+// answering finds a peer of ours that answered the latest attempt.
+func (f *Facts) answering(name string) (Peer, bool) {
+	p, found := f.peer(name)
+	return p, found && p.Answers
+}
+
+// primary is the peer with the newest right to be the primary, answering or
+// not: a record is durable, so what a peer said of it stays true.
+func (f *Facts) primary() (Peer, bool) {
+	var best Peer
+	found := false
+	for _, p := range f.ours() {
+		r := p.record()
+		if r == nil || !r.Primary || r.Released != nil || p.cluster().Building || p.cluster().Empty {
+			continue
+		}
+		if !found || f.better(p, best) {
+			best, found = p, true
+		}
+	}
+	return best, found
+}
+
+// better compares two primaries: by epoch; of two that began the same one (an
+// operator's force, or SilenceBoth), the one that this node follows already,
+// then one that is open.
+func (f *Facts) better(p, than Peer) bool {
+	a, b := p.record(), than.record()
+	mine := f.Self.Record.Newest().ID
+	switch {
+	case a.Epoch != b.Epoch:
+		return a.Epoch > b.Epoch
+	case (a.Newest().ID == mine) != (b.Newest().ID == mine):
+		return a.Newest().ID == mine
+	}
+	return p.isOpen() && !than.isOpen()
+}
+
+// isOpen reports whether the peer answers and lets clients in as a primary.
+func (p Peer) isOpen() bool { return p.Answers && p.cluster().Open }
+
+// newest is the peer with the highest epoch, whatever it is in it: a standby of
+// a newer epoch proves that somebody promoted.
+func (f *Facts) newest() (Peer, bool) {
+	var best Peer
+	found := false
+	for _, p := range f.ours() {
+		if r := p.record(); r != nil && (!found || r.Epoch > best.record().Epoch) {
+			best, found = p, true
+		}
+	}
+	return best, found
+}
+
+// silent lists the peers that have not answered the latest attempt, by
+// address.
+func (f *Facts) silent() []string {
+	var out []string
+	for _, p := range f.Peers {
+		if !p.Answers {
+			out = append(out, p.Address)
+		}
+	}
+	return out
+}
+
+// asked reports whether every peer, and the arbiter, was asked at least once.
+func (f *Facts) asked() bool {
+	if f.Arbiter != nil && !f.Arbiter.Asked {
+		return false
+	}
+	for _, p := range f.Peers {
+		if !p.Asked {
+			return false
+		}
+	}
+	return true
+}
+
+// Primary is the peer with the newest right to be the primary.
+func (f *Facts) Primary() (Peer, bool) { return f.primary() }
+
+// Beaten reports whether a primary of a newer epoch than this node's is known.
+func (f *Facts) Beaten() bool { return f.Self.Record != nil && f.isBeaten() }
+
+// NoTarget says why a handover to the named standby cannot begin; empty: it
+// can. Without a name the heir is meant, or whoever becomes it.
+func (f *Facts) NoTarget(name string) string {
+	if name == "" {
+		for _, w := range f.Self.Senders {
+			if f.fitHeir(w) {
+				return ""
+			}
+		}
+		return "no standby streams from here and answers, so nobody could take over"
+	}
+	for _, w := range f.Self.Senders {
+		if w.Node == name && f.fitHeir(w) {
+			return ""
+		}
+	}
+	return name + " does not stream from here, or its supervisor does not answer, or it is too far behind"
+}

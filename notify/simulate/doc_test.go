@@ -1,0 +1,16 @@
+// Package simulate runs the product's own rules of roles (notify.Decide,
+// Answer, Rejoin, Sit and Yields, never a model of them) in a model of the
+// world: nodes, disks, PostgreSQL's WAL and synchronous replication, messages,
+// keepalived, crashes and operators. It holds tests only.
+//
+//   - wal, postgres, stream: WAL as a tree of records, data directories,
+//     servers, commits, streaming
+//   - node, facts: containers, supervisors, what these know
+//   - act, copy, request, net: what each action of notify does, step by step;
+//     polls, requests, keepalived
+//   - world, clock, torment: the dice, the clock, what can happen
+//   - check, operator: what must always hold; what an operator is told to do
+//   - random, drastic: random histories; PGBATON_SOAK=1 runs many more, and
+//     -rapid.seed repeats one
+//   - interrupted, cases, empty, gone: histories by name
+package simulate

@@ -1,0 +1,138 @@
+package simulate
+
+import (
+	"time"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/notify"
+)
+
+// tick is the length of one tick of the world's clock.
+const tick = 100 * time.Millisecond
+
+func ticks(n int) time.Duration { return time.Duration(n) * tick }
+
+func (w *world) time() time.Time { return time.Unix(1_000_000, 0).Add(ticks(w.now)) }
+
+// facts is what the node's supervisor knows.
+func (w *world) facts(n *box) notify.Facts {
+	s := n.sup
+	f := notify.Facts{
+		Now:      w.time(),
+		Policy:   notify.Policy{Node: n.name, Cluster: "main", OnSilence: w.policy, Bootstrap: w.boxes[0].name, VIP: !w.bare},
+		Self:     w.self(n),
+		Order:    s.order,
+		Handover: s.handover,
+		Fresh:    w.fresh("p"),
+		Arbiter:  w.arbiter(n),
+	}
+	for _, other := range w.boxes {
+		if other == n {
+			continue
+		}
+		p := notify.Peer{Address: other.name + ":8008", Silent: ticks(w.now - s.started)}
+		if got := s.seen[other.name]; got != nil {
+			p.State, p.Answers, p.Asked = got.state, got.answers, got.asked
+			if got.state != nil {
+				p.Silent = ticks(w.now - got.at)
+			}
+		}
+		f.Peers = append(f.Peers, p)
+	}
+	return f
+}
+
+func (w *world) self(n *box) notify.Self {
+	s := n.sup
+	self := notify.Self{
+		Record: n.record, Data: notify.DataEmpty, Died: s.died,
+		Synced: s.synced, SyncedLSN: s.syncedLSN, Disarmed: s.disarmed,
+		VIP: n.vip && !w.bare, VRRP: w.vrrp(n), Ending: s.ending, Token: s.token, Taken: s.taken,
+		Building: s.job != nil && s.job.do == notify.Clone,
+	}
+	d := n.data
+	switch {
+	case d == nil:
+		return self
+	case d.half:
+		self.Data = notify.DataHalfMade
+		return self
+	}
+	self.Data, self.SystemIdentifier = notify.DataCluster, 7
+	self.Clean, self.SignalFile = d.clean, d.signal
+	self.End, self.Timeline, self.Switched = d.end(), d.tip.tl, d.tip.begins()
+	self.Lost = s.loss
+	if n.pg == nil {
+		return self
+	}
+	self.Server, self.End = n.pg.mode, d.flushed.end
+	switch n.pg.mode {
+	case notify.ServerStandby:
+		self.Following, self.Streaming = d.follows, n.pg.in != nil
+		if !self.Streaming {
+			self.End = min(self.End, n.pg.replay)
+		}
+		self.Dry = ticks(w.now - s.wet)
+		w.seekLoss(n)
+	case notify.ServerPrimary:
+		self.Senders, self.LSN, self.Named = w.senders(n), d.tip.end, n.pg.names != ""
+		self.HeirGone = ticks(w.now - s.heirSeen)
+	}
+	return self
+}
+
+func (w *world) senders(n *box) []node.Sender {
+	var out []node.Sender
+	for _, other := range w.boxes {
+		if st := n.pg.out[other.name]; st != nil {
+			out = append(out, node.Sender{Node: other.name, State: "streaming", Flush: st.flush, Replay: st.flush})
+		}
+	}
+	return out
+}
+
+func (w *world) vrrp(n *box) string {
+	if w.bare {
+		return ""
+	}
+	if n.master {
+		return "MASTER"
+	}
+	return "BACKUP"
+}
+
+// publish is what the API shows until the next look.
+func (n *box) publish(w *world) {
+	f := w.self(n)
+	c := &node.Cluster{
+		Name: "main", Instance: n.sup.token, Record: n.record, Empty: f.Data != notify.DataCluster, Building: f.Building,
+		Open: n.isOpen() && n.record != nil && n.record.Primary && n.record.Released == nil, Leaving: n.sup.ending, Token: n.sup.token,
+		Following: f.Following, Streaming: f.Streaming, Senders: f.Senders, Synced: f.Synced, VIP: f.VIP, VRRP: f.VRRP,
+	}
+	if f.Server == notify.ServerStandby {
+		c.Received, c.Replayed = f.End, f.End
+	}
+	if a := w.arbiter(n); a != nil {
+		c.Arbiter = &node.Arbiter{ID: a.ID, Answers: a.Answers}
+	}
+	st := &node.State{Node: n.name, Cluster: c}
+	switch f.Server {
+	case notify.ServerStandby:
+		st.Role = node.Standby
+	case notify.ServerPrimary:
+		st.Role = node.Primary
+	default:
+	}
+	n.sup.published = st
+}
+
+// notice keeps the times that facts are made of.
+func (w *world) notice(n *box) {
+	s := n.sup
+	if n.pg == nil || n.pg.mode != notify.ServerStandby || n.pg.in != nil || n.data.follows == "" {
+		s.wet = w.now
+	}
+	if n.pg == nil || n.record == nil || n.record.Heir == nil || n.pg.out[n.record.Heir.Node] != nil {
+		s.heirSeen = w.now
+	}
+}

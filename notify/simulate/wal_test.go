@@ -1,0 +1,79 @@
+package simulate
+
+import "github.com/pgbaton/pgbaton/internal/node"
+
+// entry is one record of WAL. Its parent is the record before it, so that two
+// histories with a common beginning are two branches of a tree. Its LSN, where
+// it ends, is its depth.
+type entry struct {
+	parent *entry
+	end    node.LSN
+	tl     uint32
+	what   string
+}
+
+func (e *entry) next(tl uint32, what string) *entry {
+	return &entry{parent: e, end: e.end + 1, tl: tl, what: what}
+}
+
+// at is the record of this history that ends at lsn, or nil.
+func (e *entry) at(lsn node.LSN) *entry {
+	for e != nil && e.end > lsn {
+		e = e.parent
+	}
+	if e == nil || e.end != lsn {
+		return nil
+	}
+	return e
+}
+
+// has reports whether the other record lies in this history.
+func (e *entry) has(other *entry) bool { return e != nil && e.at(other.end) == other }
+
+// begins is where the record's timeline begins; 0 for the first one.
+func (e *entry) begins() node.LSN {
+	for p := e; p != nil; p = p.parent {
+		if p.tl != e.tl {
+			return p.end
+		}
+	}
+	return 0
+}
+
+// newCluster is what initdb leaves.
+func newCluster() *entry {
+	e := &entry{end: 1, tl: 1, what: "initdb"}
+	for range 9 {
+		e = e.next(1, "initdb")
+	}
+	return e
+}
+
+// data is a data directory.
+type data struct {
+	tip     *entry   // written
+	flushed *entry   // durable: tip or an ancestor of it
+	half    bool     // an unfinished copy or rewind
+	signal  bool     // standby.signal
+	clean   bool     // shut down cleanly
+	primary bool     // ran as a primary last, or was just made
+	least   node.LSN // of a standby: minimum recovery point
+	follows string   // primary_conninfo
+	names   string   // synchronous_standby_names
+	removed node.LSN // WAL up to here is gone: whoever ends before it cannot stream from here
+}
+
+// end is what pgbaton sees of the WAL's end while the server is down: a
+// position within the shutdown checkpoint, or within the last record before
+// the minimum recovery point, which a killed standby's disk is ahead of.
+func (d *data) end() node.LSN {
+	if d.primary {
+		return d.tip.end - 1
+	}
+	return min(d.least, d.tip.end) - 1
+}
+
+func (d *data) append(what string) *entry {
+	d.tip = d.tip.next(d.tip.tl, what)
+	return d.tip
+}
