@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,13 +66,16 @@ func TestACommandFollowsAnUpgradeAcrossARestartOfTheSupervisor(t *testing.T) {
 	f := &fake{}
 	f.store(running())
 	stop := serveFake(t, f, socket)
-	var out bytes.Buffer
+	const silent = "the supervisor does not answer; waiting for it\n"
+	var out printed
 	follower := newFollower(nodeapi.NewClient(socket), newView(&out, ""))
 	follower.interval = 10 * time.Millisecond
 	go func() {
 		f.seen()
 		stop()
-		time.Sleep(100 * time.Millisecond)
+		for begun := time.Now(); !strings.Contains(out.String(), silent) && time.Since(begun) < 20*time.Second; {
+			time.Sleep(5 * time.Millisecond)
+		}
 		starting := running()
 		starting.Phase, starting.Upgrade = node.Starting, nil // the journal was not read yet
 		f.store(starting)
@@ -84,9 +88,27 @@ func TestACommandFollowsAnUpgradeAcrossARestartOfTheSupervisor(t *testing.T) {
 	if err != nil || u.Outcome != node.UpgradeDone {
 		t.Errorf("%+v %v", u, err)
 	}
-	if n := strings.Count(out.String(), "the supervisor does not answer; waiting for it\n"); n != 1 {
+	if n := strings.Count(out.String(), silent); n != 1 {
 		t.Errorf("said %d times that nobody answers:\n%s", n, &out)
 	}
+}
+
+// printed is what a command prints, for one who reads it meanwhile.
+type printed struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *printed) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *printed) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func TestACommandGivesUpOnASupervisorThatStaysAway(t *testing.T) {
@@ -142,7 +164,7 @@ func TestTheOutcomeIsToldThoughTheServerDoesNotComeBack(t *testing.T) {
 	stop := serveFake(t, f, socket)
 	defer stop()
 	follower := newFollower(nodeapi.NewClient(socket), newView(io.Discard, ""))
-	follower.interval, follower.patience = 5*time.Millisecond, 50*time.Millisecond
+	follower.interval, follower.patience = 5*time.Millisecond, time.Second
 	if u, err := follower.follow(t.Context(), st); err != nil || u.Outcome != node.UpgradeUndone {
 		t.Errorf("%+v %v", u, err)
 	}

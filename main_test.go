@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the transcripts in testdata/script. `supervisor FILE [PEERS]`
 // serves the state in a JSON file, and those of peers in another one, on
 // $PGBATON_CONTROL_DIR/control.sock; `exitcode N COMMAND…` runs a command that
-// must end with that code.
+// must end with that code; `looked N` waits until the state was looked at N times.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -36,21 +36,26 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			dir := filepath.Join(env.WorkDir, "run")
 			env.Setenv("PGBATON_CONTROL_DIR", dir)
+			env.Values[theFake] = &fake{}
 			return os.Mkdir(dir, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"supervisor": fakeSupervisor,
 			"exitcode":   exitCode,
+			"looked":     looked,
 		},
 	})
 }
+
+// theFake is where a transcript finds its supervisor.
+const theFake = "fake"
 
 // fakeSupervisor serves a fixed state for the rest of the transcript.
 func fakeSupervisor(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 && len(args) != 2 {
 		ts.Fatalf("usage: supervisor FILE [FILE OF PEERS]")
 	}
-	f := &fake{}
+	f := ts.Value(theFake).(*fake)
 	if len(args) == 2 {
 		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &f.peers))
 	}
@@ -63,6 +68,18 @@ func fakeSupervisor(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(s.Close()) })
+}
+
+// looked waits until the state was looked at so many times.
+func looked(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	f := ts.Value(theFake).(*fake)
+	for begun := time.Now(); f.reads.Load() < want; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			ts.Fatalf("the state was looked at %d times in a minute, not %d", f.reads.Load(), want)
+		}
+	}
 }
 
 // exitCode runs a command and compares its exit code, which testscript's own
@@ -84,7 +101,7 @@ func exitCode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// fake is a node whose smart stop takes a moment longer than a second.
+// fake is a node whose smart stop takes until somebody has looked at it.
 type fake struct {
 	st    atomic.Pointer[node.State]
 	peers []node.State
@@ -112,7 +129,7 @@ func (f *fake) Do(_ context.Context, o node.Order) error {
 		return errors.New("postgres runs already; nothing was done\nhint: use `pgbaton restart`")
 	case o.Do == node.Stop && o.Mode == node.Smart:
 		f.set(node.Stopping, "a smart stop waits for clients to leave until it becomes fast in "+o.Timeout.String())
-		time.Sleep(1300 * time.Millisecond)
+		f.seen()
 		fallthrough
 	case o.Do == node.Stop:
 		f.set(node.Stopped, "an operator stopped it")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -170,17 +171,26 @@ func TestAMarkerThatIsBeingWrittenIsLeftUntilItIsWhole(t *testing.T) {
 	}
 }
 
+// whenWaiting is a context that does something as soon as somebody waits for its end.
+type whenWaiting struct {
+	context.Context
+	do func()
+}
+
+func (w whenWaiting) Done() <-chan struct{} {
+	w.do()
+	return w.Context.Done()
+}
+
 func TestAMarkerReplacedWhileItSettlesIsLookedAtAnew(t *testing.T) {
 	t.Parallel()
 	dir, root := markerVolume(t)
 	marker := filepath.Join(dir, markerFile)
 	write(t, marker, "17")
 	write(t, marker+".new", "18")
-	go func() {
-		time.Sleep(markerSettle / 4)
-		_ = os.Rename(marker+".new", marker) // the claim shows whether it worked
-	}()
-	if m, err := takeMarker(t, root, fileID{}); !errors.Is(err, errMarkerUnsettled) {
+	// The claim waits for the marker to settle once it has looked at it.
+	ctx := whenWaiting{t.Context(), sync.OnceFunc(func() { must(t, os.Rename(marker+".new", marker)) })}
+	if m, err := claimMarker(ctx, root, proc.CurrentUser(), fileID{}); !errors.Is(err, errMarkerUnsettled) {
 		t.Fatalf("claimed %q, %v", m.Content, err)
 	}
 	if m, err := takeMarker(t, root, fileID{}); err != nil || string(m.Content) != "18" {

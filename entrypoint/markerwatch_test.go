@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ const patient = time.Minute
 type watching struct {
 	t     *testing.T
 	hints chan struct{}
+	held  atomic.Bool // a hint waits to be taken
 	log   *safeBuffer
 }
 
@@ -51,6 +53,8 @@ func startWatch(t *testing.T, every time.Duration, dirs ...string) *watching {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	hint := func() {
+		w.held.Store(true)
+		defer w.held.Store(false)
 		select {
 		case w.hints <- struct{}{}:
 		case <-ctx.Done():
@@ -216,7 +220,11 @@ func TestAnOverflowOfTheKernelsQueueIsAnsweredByALook(t *testing.T) {
 	w := startWatch(t, never, dir)
 	waitWatched(t, w, dir)
 	write(t, marker, "")
-	time.Sleep(3 * markerGather) // the watch now waits for its hint to be taken
+	for end := time.Now().Add(patient); !w.held.Load(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the watch has no hint to give\n%s", w.log)
+		}
+	}
 	must(t, os.Remove(marker))
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	write(t, a, "")

@@ -13,11 +13,11 @@ import (
 // entrypoint that need PostgreSQL's programs and root inside the image.
 func TestMajorsAreAvailableOnceTheirRealProgramsAreWholeAndRun(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	tests := testbed.RealTests(ctx, t, t.TempDir(), "../entrypoint")
 	out, err := testbed.Docker(
-		ctx, "run", "--rm", "--name", "pgbaton-realcatalogue", "--label", testbed.Label+"=1", "--entrypoint", "/entrypoint.test",
+		ctx, "run", "--rm", "--label", testbed.Label+"=1", "--entrypoint", "/entrypoint.test",
 		"-v", tests+":/entrypoint.test:ro", "--tmpfs", "/tmp:size=1g,exec", ours(18), "-test.v", "-test.run", "^TestReal",
 	)
 	if err != nil {

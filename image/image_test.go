@@ -20,7 +20,7 @@ import (
 
 const (
 	// patience bounds every wait; nothing here is meant to take that long.
-	patience = 90 * time.Second
+	patience = 4 * time.Minute
 	// home is where both images keep their data, data the mount point up to 17.
 	home = "/var/lib/postgresql"
 	data = home + "/data"

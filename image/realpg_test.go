@@ -14,7 +14,7 @@ import (
 // image, where both are: one major by chance, all of them with PGBATON_SOAK.
 func TestPostgreSQLsFilesAndRulesAreReadRightlyOnRealServersOfEveryMajor(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	tests := testbed.RealTests(ctx, t, t.TempDir(), "../internal/pg")
 	majors, only := []string{"15", "17", "18"}, "^TestReal"
@@ -23,7 +23,7 @@ func TestPostgreSQLsFilesAndRulesAreReadRightlyOnRealServersOfEveryMajor(t *test
 		majors, only = []string{one}, "^TestReal/^"+one+"$"
 	}
 	out, err := testbed.Docker(
-		ctx, "run", "--rm", "--name", "pgbaton-realpg", "--label", testbed.Label+"=1", "--entrypoint", "/pg.test",
+		ctx, "run", "--rm", "--label", testbed.Label+"=1", "--entrypoint", "/pg.test",
 		"-v", tests+":/pg.test:ro", "--tmpfs", "/tmp:size=2g", ours(18), "-test.v", "-test.run", only,
 	)
 	if err != nil {

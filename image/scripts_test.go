@@ -160,7 +160,10 @@ func TestTheMessagesThatToolsLookForAreThere(t *testing.T) {
 	stop(t, c)
 	c.Start()
 	c.WaitReady(patience)
-	stdout, stderr = c.Output()
+	c.Eventually(patience, "the third "+ready, func() bool { // the engine may be behind with the log
+		stdout, stderr = c.Output()
+		return count(stderr, ready) > 2
+	})
 	if count(stdout, complete) != 1 || count(stdout, skipping) != 1 || count(stderr, ready) != 3 {
 		t.Errorf("after the second start:\n%s\n%s", stdout, stderr)
 	}

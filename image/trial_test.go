@@ -29,7 +29,7 @@ func TestTheSchemaTrialFindsWhatTheRestoreRefusesAndTouchesNothing(t *testing.T)
 	}
 	only := "^TestRealA.*Trial/^(" + strings.Join(pairs, "|") + ")$"
 	out, err := testbed.Docker(
-		ctx, "run", "--rm", "--name", "pgbaton-trial", "--label", testbed.Label+"=1", "--entrypoint", "/inplace.test",
+		ctx, "run", "--rm", "--label", testbed.Label+"=1", "--entrypoint", "/inplace.test",
 		"-v", tests+":/inplace.test:ro", "--tmpfs", "/tmp:size=3g", "--tmpfs", "/small:size=400m",
 		"--tmpfs", "/few:size=600m,nr_inodes=1700", ours(18), "-test.v", "-test.timeout=25m", "-test.run", only,
 	)

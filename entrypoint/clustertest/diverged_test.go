@@ -60,7 +60,8 @@ func leavePidFile(t *testing.T, n *testbed.Node) testbed.File {
 	t.Helper()
 	const data = "/var/lib/postgresql/17/docker"
 	left := n.MustExec("cat", data+"/postmaster.pid")
-	n.Do(testbed.Command{Args: []string{"pg_ctl", "-D", data, "-m", "fast", "-w", "stop"}, User: "postgres"})
+	// It gives up after a minute, and the server goes on stopping.
+	n.Do(testbed.Command{Args: []string{"pg_ctl", "-D", data, "-m", "fast", "-w", "stop"}, User: "postgres", Timeout: 2 * long})
 	n.Eventually(long, "postgres is down", func() bool { _, runs := n.Postmaster(); return !runs })
 	return testbed.File{Path: data + "/postmaster.pid", Data: left + "\n", Mode: 0o600, UID: 999}
 }

@@ -29,6 +29,7 @@ func movesTwice(t *testing.T, c *testbed.Cluster, load *testbed.Running) {
 	p = c.WaitWhole(2 * long)
 	flowing(t, load)
 	t.Log("switchover:", load.Lap())
+	p = c.WaitWhole(2 * long) // a busy machine may have promoted since
 	h := c.Others(p)[0]
 	p.Kill9()
 	becomes(c, h)

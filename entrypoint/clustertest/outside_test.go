@@ -40,7 +40,7 @@ func TestACopyOfAClusterWithATablespaceAndWALOnVolumesOfTheirOwn(t *testing.T) {
 	leads(t, h, "$PGDATA", "/space/pgbaton-", "/wal/pgbaton-")
 	leads(t, h, "/var/lib/postgresql/.pgbaton/diverged/*-replaced", "/space", "/wal")
 
-	widen := c.Net.Narrow(h.Container, 100_000_000)
+	widen := c.Net.Narrow(h.Container, 40_000_000)
 	reclone(t, c, h) // and it is interrupted
 	waitFor(c, h, "has a part of the copy", func(v testbed.View) bool { return part.MatchString(v.State.Cluster.Why) })
 	h.KillSupervisor()

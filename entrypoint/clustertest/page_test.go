@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -15,7 +16,9 @@ import (
 // get asks a node's API over TCP.
 func get(t *testing.T, n *testbed.Node, path, token string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+net.JoinHostPort(n.Spec.IP, "8008")+path, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), long)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(n.Spec.IP, "8008")+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +56,8 @@ func TestEveryNodeServesTheStatusPage(t *testing.T) {
 			t.Errorf("what the page shows is open to everybody: %d", code)
 		}
 	}
-	orders(t, p, "switchover", "--yes")
-	expect(t, c.WaitWhole(long), standby, "the switchover")
+	handOver(t, p)
+	expect(t, c.WaitWhole(2*long), standby, "the switchover")
 	p.Eventually(long, "what the page shows: the lag in time, and how long no primary was open", func() bool {
 		var f nodeapi.Fleet
 		code, body := get(t, p, "/v1/cluster", testbed.Token)

@@ -126,8 +126,8 @@ func TestAKeepalivedOutsideMovesTheVIPsOfTwoClustersOfTheSameMachines(t *testing
 		flowing(t, loads[0])
 		t.Log("killed:", loads[0].Lap())
 		p.Start()
-		expect(t, c.WaitWhole(2*long), h, "its promotion")
-		p = h
+		p = c.WaitWhole(2 * long)
+		expect(t, p, h, "its promotion")
 	}
 	other.check(t, "the neighbour's nodes were killed")
 	handOver(t, other.p)

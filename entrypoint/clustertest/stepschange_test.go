@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/pgbaton/pgbaton/internal/testbed"
 )
@@ -46,10 +45,13 @@ func viewOf(views []testbed.View, n *testbed.Node) (of testbed.View) {
 	return of
 }
 
-// order gives an order until it is carried out, or the victim stands still.
+// order gives an order until it is carried out, or the victim stands still. It
+// may be refused for good where a busy machine has changed the roles before.
 func (s *stage) order(n *testbed.Node, args ...string) {
-	for s.ctx.Err() == nil {
-		r, err := n.TryDo(s.ctx, testbed.Command{Args: append([]string{"pgbaton"}, args...)})
+	ctx, cancel := context.WithTimeout(s.ctx, long)
+	defer cancel()
+	for ctx.Err() == nil {
+		r, err := n.TryDo(ctx, testbed.Command{Args: append([]string{"pgbaton"}, args...)})
 		if err == nil && r.Code == 0 {
 			return
 		}
@@ -57,12 +59,15 @@ func (s *stage) order(n *testbed.Node, args ...string) {
 }
 
 // stop is docker stop and start: one that stands still there ends by what the
-// test does to it.
+// test does to it, which may take the container away, or start it again, before
+// docker stop has seen its end.
 func (s *stage) stop(n *testbed.Node) {
-	ended := make(chan struct{})
+	ended, id := make(chan struct{}), n.ID
 	s.ordered.Go(func() {
-		n.Stop(time.Minute)
-		close(ended)
+		defer close(ended)
+		ctx, cancel := context.WithTimeout(s.t.Context(), 2*long)
+		defer cancel()
+		_, _ = testbed.Docker(ctx, "stop", "-t", "60", id)
 	})
 	select {
 	case <-ended:

@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testbed.Main(m)) }
 
 // long is generous: these machines are shared, and a base backup takes its time.
-const long = 90 * time.Second
+const long = 2 * time.Minute
 
 // loaded is a whole cluster of n nodes with a VIP under load.
 func loaded(t *testing.T, spec testbed.ClusterSpec) (*testbed.Cluster, *testbed.Running) {

@@ -13,10 +13,10 @@ func TestThreeNodesBecomeOneClusterAndTwentySwitchoversLoseNothing(t *testing.T)
 	load.Lap()
 	for i := range 20 {
 		p := c.WaitWhole(long)
-		orders(t, p, "switchover", "--yes")
-		next := c.WaitWhole(long)
+		handOver(t, p)
+		next := c.WaitWhole(2 * long)
 		if next == p {
-			t.Fatalf("switchover %d: %s is the primary still", i+1, p.Host)
+			expect(t, next, c.Others(p)[0], "a switchover")
 		}
 		flowing(t, load)
 		s := load.Lap()
@@ -28,22 +28,14 @@ func TestThreeNodesBecomeOneClusterAndTwentySwitchoversLoseNothing(t *testing.T)
 func TestASwitchoverToAStandbyThatIsNotTheHeir(t *testing.T) {
 	t.Parallel()
 	c, load := loaded(t, testbed.ClusterSpec{Nodes: 3})
-	p := c.WaitWhole(long)
-	st, err := p.State(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	heir := st.Cluster.Record.Heir.Node
-	var other *testbed.Node
-	for _, n := range c.Others(p) {
-		if n.Host != heir {
-			other = n
+	var p, other *testbed.Node
+	for _, v := range c.Wait(2*long, "a whole cluster", c.Whole) {
+		if v.Armed() {
+			p, other = v.Node, c.Others(v.Node, c.Node(v.State.Cluster.Record.Heir.Node))[0]
 		}
 	}
-	orders(t, p, "switchover", "--to", other.Host, "--yes")
-	if next := c.WaitWhole(long); next != other {
-		t.Errorf("%s is the primary, want %s", next.Host, other.Host)
-	}
+	handOver(t, p, "--to", other.Host)
+	expect(t, c.WaitWhole(2*long), other, "the switchover")
 	flowing(t, load)
 	t.Log(c.Audit(load))
 }
@@ -63,9 +55,7 @@ func TestDockerStopOfThePrimaryHandsOverAndOfTheHeirLetsNobodyWait(t *testing.T)
 	flowing(t, load)
 	t.Log("docker stop of the primary:", load.Lap())
 	p.Start()
-	if next := c.WaitWhole(long); next != other {
-		t.Fatalf("%s is the primary", next.Host)
-	}
+	expect(t, c.WaitWhole(2*long), other, "its return")
 	load.Lap()
 	if code, took := p.Stop(time.Minute); code != 0 {
 		t.Errorf("docker stop of the heir: exit code %d after %v", code, took)

@@ -88,15 +88,21 @@ func certified(a *authority, spec testbed.ClusterSpec) testbed.ClusterSpec {
 	return spec
 }
 
-// senders is how a primary's standbys are connected.
-func secureSenders(t *testing.T, n *testbed.Node) (secure, plain int) {
+// secureSenders waits until one standby is connected to a primary, over TLS with
+// a certificate, and fails where one is without. A connection that broke may be
+// shown for a while beside the next one.
+func secureSenders(t *testing.T, n *testbed.Node) {
 	t.Helper()
-	err := n.DB().QueryRow(`select count(*) filter (where s.ssl and s.client_dn <> ''), count(*) filter (where not s.ssl or s.client_dn is null)
-		from pg_stat_replication r join pg_stat_ssl s using (pid)`).Scan(&secure, &plain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secure, plain
+	db := n.DB()
+	n.Eventually(long, "one standby is connected over TLS with a certificate", func() bool {
+		var secure, plain int
+		err := db.QueryRow(`select count(*) filter (where s.ssl and s.client_dn <> ''), count(*) filter (where not s.ssl or s.client_dn is null)
+			from pg_stat_replication r join pg_stat_ssl s using (pid)`).Scan(&secure, &plain)
+		if err == nil && plain != 0 {
+			t.Fatalf("%d standbys over TLS with a certificate, %d without", secure, plain)
+		}
+		return err == nil && secure == 1
+	})
 }
 
 // serverSerial is the serial number of the certificate that a server shows.
@@ -128,15 +134,30 @@ func login(n, at *testbed.Node, database, more string) string {
 	return strings.TrimSpace(r.Stdout + r.Stderr)
 }
 
+// answered logs in until these words are said. A server that refuses a certificate
+// closes the connection, and libpq may see that before the reason (PostgreSQL's own
+// tests leave that one out).
+func answered(t *testing.T, n, at *testbed.Node, database, how, words string) {
+	t.Helper()
+	said := ""
+	for end := time.Now().Add(long); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if said = login(n, at, database, how); strings.Contains(said, words) {
+			return
+		}
+		if said == "1" { // nobody is let in by trying again
+			break
+		}
+	}
+	t.Errorf("%s: %s", how, said)
+}
+
 func TestWithCertificatesNodesReplicateOverVerifiedTLSAlone(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	c, load := loaded(t, certified(a, testbed.ClusterSpec{Nodes: 2}))
 	p := c.WaitWhole(long)
 	standby := c.Others(p)[0]
-	if secure, plain := secureSenders(t, p); secure != 1 || plain != 0 {
-		t.Errorf("%d standbys over TLS with a certificate, %d without", secure, plain)
-	}
+	secureSenders(t, p)
 
 	const own = " sslcert=/run/pgbaton/replication.crt sslkey=/run/pgbaton/replication.key"
 	stranger := newAuthority(t)
@@ -151,25 +172,18 @@ func TestWithCertificatesNodesReplicateOverVerifiedTLSAlone(t *testing.T) {
 		"sslmode=verify-ca sslrootcert=/tmp/stranger.ca" + own:               "certificate verify failed",
 		"sslmode=verify-ca sslrootcert=/run/pgbaton/replication.ca" + own:    "1",
 	} {
-		if said := login(standby, p, "postgres", how); !strings.Contains(said, want) {
-			t.Errorf("%s: %s", how, said)
-		}
+		answered(t, standby, p, "postgres", how, want)
 	}
-	if said := login(standby, p, "postgres", "replication=true sslmode=disable"); !strings.Contains(said, "rejects replication connection") {
-		t.Error(said)
-	}
+	answered(t, standby, p, "postgres", "replication=true sslmode=disable", "rejects replication connection")
 
-	orders(t, p, "switchover", "--yes")
-	expect(t, c.WaitWhole(long), standby, "the switchover")
+	makePrimary(t, c, standby)
 	flowing(t, load)
 	heal := c.Isolate(standby, false)
 	becomes(c, p)
 	flowing(t, load)
 	heal()
 	expect(t, c.WaitWhole(2*long), p, "the cut")
-	if secure, plain := secureSenders(t, p); secure != 1 || plain != 0 {
-		t.Errorf("after a rewind: %d standbys over TLS with a certificate, %d without", secure, plain)
-	}
+	secureSenders(t, p)
 	standby.MustExec("sh", "-c", "ls /var/lib/postgresql/.pgbaton/diverged/*/report.json") // it was a rewind
 
 	cert, key, serial := a.issue()
@@ -191,6 +205,7 @@ func TestAServersOwnCertificateStaysAndIsVerified(t *testing.T) {
 	}
 	c := testbed.RunCluster(t, spec)
 	p := c.WaitWhole(2 * long)
+	secureSenders(t, p)
 	var ssl, file string
 	var secure bool
 	err := p.DB().QueryRow(`select current_setting('ssl'), current_setting('ssl_cert_file'),

@@ -142,9 +142,9 @@ func TestTheAPIAnswersBadRequestsWithTheRightCodeAndStandsFirm(t *testing.T) {
 		code, _ := get(t.Context(), addr, "/readiness")
 		return code == http.StatusOK
 	})
-	if r := c.Exec("pgbaton", "status", "--ready"); r.Code != 0 {
-		t.Errorf("the control socket does not answer beside slow clients: %s", r.Stderr)
-	}
+	c.Eventually(long, "the control socket answers beside slow clients", func() bool {
+		return c.Exec("pgbaton", "status", "--ready").Code == 0
+	})
 	served(t, c)
 	end()
 	c.Eventually(long, "the API answers after slow clients", func() bool {
@@ -154,8 +154,8 @@ func TestTheAPIAnswersBadRequestsWithTheRightCodeAndStandsFirm(t *testing.T) {
 	if now, ok := c.Supervisor(); !ok || now.PID != supervisor.PID {
 		t.Errorf("the supervisor was %d and is %d", supervisor.PID, now.PID)
 	}
-	if st, err := state(t, c); err != nil || st.Phase != node.Running || st.Restarts.Postgres != 0 {
-		t.Errorf("after all that the node is %+v (%v)", st, err)
+	if st := waitPhase(t, c, node.Running); st.Restarts.Postgres != 0 {
+		t.Errorf("after all that the node is %+v", st)
 	}
 }
 
@@ -283,8 +283,8 @@ func TestAServerInRecoveryIsAliveAndNotReady(t *testing.T) {
 	waitPhase(t, c, node.Recovering)
 	downButAlive(t, c)
 	metrics(t, c, `pgbaton_up 0`, `pgbaton_phase{phase="recovering"} 1`)
-	if code, took := c.Stop(time.Minute); took > 50*time.Second {
-		t.Errorf("stop during recovery took %v and ended with %d", took, code)
+	if code, took := c.Stop(time.Minute); code == 137 {
+		t.Errorf("stop during recovery took %v and ended with %d: it was killed", took, code)
 	}
 }
 

@@ -26,11 +26,7 @@ var victims = []victim{
 		killSupervisor(t, c)
 	}},
 	{"postmaster", func(t *testing.T, c *testbed.Container, _ *rand.Rand) {
-		if p, ok := c.Postmaster(); ok {
-			c.Signal(p, syscall.SIGKILL)
-		} else {
-			t.Error("no postmaster runs")
-		}
+		c.Signal(anyPostmaster(t, c), syscall.SIGKILL)
 	}},
 	{"a backend", func(_ *testing.T, c *testbed.Container, random *rand.Rand) {
 		var backends []testbed.Process
@@ -51,20 +47,16 @@ var victims = []victim{
 		}()
 		killSupervisor(t, c)
 		<-stopped // done, or cut off with the supervisor: either is right
-		startAgain(t, c)
+		ordered(t, c, "start")
 	}},
 	{"the postmaster during pgbaton start", func(t *testing.T, c *testbed.Container, _ *rand.Rand) {
-		if r := c.Exec("pgbaton", "stop", "--mode", "immediate"); r.Code != 0 {
-			t.Errorf("stop ends with %d: %s", r.Code, r.Stderr)
-		}
+		ordered(t, c, "stop", "--mode", "immediate")
 		started := make(chan testbed.Result, 1)
 		go func() {
 			r, _ := c.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "start"}})
 			started <- r
 		}()
-		var p testbed.Process
-		c.Eventually(long, "a postmaster runs", func() (ok bool) { p, ok = c.Postmaster(); return ok })
-		c.Signal(p, syscall.SIGKILL)
+		c.Signal(anyPostmaster(t, c), syscall.SIGKILL)
 		<-started
 	}},
 }
@@ -76,11 +68,19 @@ func killSupervisor(t *testing.T, c *testbed.Container) {
 	c.Signal(p, syscall.SIGKILL)
 }
 
-// startAgain orders a start until a supervisor has taken the order.
-func startAgain(t *testing.T, c *testbed.Container) {
+// anyPostmaster waits for one: the kill before may have been a moment ago.
+func anyPostmaster(t *testing.T, c *testbed.Container) (p testbed.Process) {
 	t.Helper()
-	c.Eventually(long, "pgbaton start is carried out", func() bool {
-		r, err := c.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "start"}})
+	c.Eventually(long, "a postmaster runs", func() (ok bool) { p, ok = c.Postmaster(); return ok })
+	return p
+}
+
+// ordered gives an order until a supervisor has taken it: there may be none for a
+// moment after the kill before.
+func ordered(t *testing.T, c *testbed.Container, order ...string) {
+	t.Helper()
+	c.Eventually(long, "pgbaton "+order[0]+" is carried out", func() bool {
+		r, err := c.TryDo(t.Context(), testbed.Command{Args: append([]string{"pgbaton"}, order...)})
 		return err == nil && r.Code == 0
 	})
 }

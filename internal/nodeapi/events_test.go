@@ -148,6 +148,7 @@ func TestAListenerHearsOfEveryChangeThatMattersAndOfNoOther(t *testing.T) {
 		m.seen(t)
 	}
 	m.change(func(st *node.State) { st.Version = "a peer" })
+	m.seen(t)
 	m.peers.Store(&[]node.State{{Node: "b", Phase: node.Holding}})
 	if st := next(t, states); st.Version != "a peer" {
 		t.Errorf("an event with the state after %s", st.Version)

@@ -83,7 +83,7 @@ func serve(t *testing.T, cfg Config) (s *Server, tcp string) {
 
 func waitAddr(t *testing.T, s *Server) string {
 	t.Helper()
-	for range 1000 {
+	for range 6000 {
 		if a := s.TCPAddr(); a != nil {
 			return a.String()
 		}

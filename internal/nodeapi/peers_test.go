@@ -34,15 +34,19 @@ func TestAPeerTellsItsStateOverOneConnection(t *testing.T) {
 	_, url := serve(t, Config{Token: "0123456789abcdef"})
 	way := forward(t, strings.TrimPrefix(url, "http://"))
 	p := newPeer(t, way.address(), "0123456789abcdef")
+	slow := 0
 	for range 20 {
+		begun := time.Now()
 		st, err := p.State(within(t, 20*time.Second))
+		if time.Since(begun) >= headStart { // as on a busy machine: then another connection is right
+			slow++
+		}
 		if err != nil || st.Node != "a" || st.Control.SystemIdentifier != 7512345678901234567 {
 			t.Fatalf("%+v, %v", st, err)
 		}
 	}
-	// A busy machine may take longer than the head start for an answer.
-	if n := way.accepted.Load(); n > 10 {
-		t.Errorf("%d connections for 20 looks", n)
+	if n := int(way.accepted.Load()); n > 10+slow {
+		t.Errorf("%d connections for 20 looks, %d of them slow", n, slow)
 	}
 }
 

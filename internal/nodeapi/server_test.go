@@ -230,26 +230,29 @@ func TestOversizedRequests(t *testing.T) {
 }
 
 func TestASlowClientIsCutOffAndNobodyElse(t *testing.T) {
-	s := newServer(Config{Source: primary(), Steerer: refuseAll(t), Token: "t", Log: quiet()})
-	t.Cleanup(s.cancel)
-	s.tcp.ReadHeaderTimeout, s.tcp.ReadTimeout = 50*time.Millisecond, 100*time.Millisecond
-	ts := httptest.NewUnstartedServer(nil)
-	ts.Config = s.tcp
-	ts.Start()
-	defer ts.Close()
-
-	for name, c := range map[string]struct{ send, want string }{
-		"never ends its headers": {"GET /primary HTTP/1.1\r\nHost: x\r\n", ""},
+	// Each has long for what it is not slow with: a busy machine is slow too.
+	for name, c := range map[string]struct {
+		headers    time.Duration
+		send, want string
+	}{
+		"never ends its headers": {50 * time.Millisecond, "GET /primary HTTP/1.1\r\nHost: x\r\n", ""},
 		"never ends its order": {
-			"POST /v1/order HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 50\r\n\r\n{",
+			30 * time.Second, "POST /v1/order HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 50\r\n\r\n{",
 			"HTTP/1.1 408",
 		},
 	} {
+		s := newServer(Config{Source: primary(), Steerer: refuseAll(t), Token: "t", Log: quiet()})
+		t.Cleanup(s.cancel)
+		s.tcp.ReadHeaderTimeout, s.tcp.ReadTimeout = c.headers, 100*time.Millisecond
+		ts := httptest.NewUnstartedServer(nil)
+		ts.Config = s.tcp
+		ts.Start()
+		t.Cleanup(ts.Close)
 		conn, err := net.Dial("tcp", ts.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 		_, _ = io.WriteString(conn, c.send)
 		got, err := io.ReadAll(conn)
 		_ = conn.Close()
@@ -273,12 +276,13 @@ func TestALongOrderOutlivesTheDeadlinesOfItsConnection(t *testing.T) {
 		}),
 	})
 	t.Cleanup(s.cancel)
-	s.tcp.ReadTimeout, s.tcp.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	// The order itself has to come within the one of reading, on a busy machine too.
+	s.tcp.ReadTimeout, s.tcp.WriteTimeout = time.Second, 50*time.Millisecond
 	ts := httptest.NewUnstartedServer(nil)
 	ts.Config = s.tcp
 	ts.Start()
 	defer ts.Close()
-	time.AfterFunc(250*time.Millisecond, func() { close(release) })
+	time.AfterFunc(1500*time.Millisecond, func() { close(release) })
 	resp, body := get(t, http.DefaultClient, "POST", ts.URL+"/v1/order", strings.NewReader(`{"do":"stop","mode":"smart"}`),
 		"Authorization", "Bearer t")
 	if resp.StatusCode != 200 || !strings.Contains(body, `"done":"stop"`) {
@@ -287,20 +291,25 @@ func TestALongOrderOutlivesTheDeadlinesOfItsConnection(t *testing.T) {
 }
 
 func TestAnOrderHearsThatItsClientLeft(t *testing.T) {
-	heard := make(chan struct{})
+	begun, heard := make(chan struct{}), make(chan struct{})
 	s, _ := serve(t, Config{Steerer: steer(func(ctx context.Context, _ node.Order) error {
+		close(begun)
 		<-ctx.Done()
 		close(heard)
 		return ctx.Err()
 	})})
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	go func() {
+		<-begun
+		cancel()
+	}()
 	if _, err := NewClient(s.cfg.Socket).Do(ctx, node.Order{Do: node.Stop}); err == nil {
 		t.Error("no error")
 	}
 	select {
 	case <-heard:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("the steerer still waits")
 	}
 }

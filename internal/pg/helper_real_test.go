@@ -181,11 +181,13 @@ func TestRealAHelperServerIsStoppedThoughTheContextHasEndedAndClientsAreBusy(t *
 		go func() {
 			db, err := h.Login("").open()
 			if err == nil {
-				_, _ = db.Exec("select pg_sleep(25)")
+				_, _ = db.Exec("select pg_sleep(250)")
 				_ = db.Close()
 			}
 		}()
-		time.Sleep(200 * time.Millisecond)
+		until(t, "the client is busy", func() bool {
+			return s.number(h.Login(""), "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == 1
+		})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := h.Stop(ctx); err == nil || !strings.Contains(err.Error(), "recovers at its next start") {

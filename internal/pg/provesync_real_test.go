@@ -125,7 +125,7 @@ func TestRealAStaleWalsenderOfAFormerHeirProvesNothing(t *testing.T) {
 		if err := stale.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		_, err := n1.sql().ProveSync(within(t, 2*time.Second), "N3.x-y")
+		_, err := n1.sql().ProveSync(within(t, 6*time.Second), "N3.x-y")
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `"n2" still has priority`) {
 			t.Error(err)
 		}
@@ -177,7 +177,7 @@ func TestRealWithoutTheHeirThereIsNoProof(t *testing.T) {
 		if err := receiver.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		_, err := n1.sql().ProveSync(within(t, 2*time.Second), "n2")
+		_, err := n1.sql().ProveSync(within(t, 6*time.Second), "n2")
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}

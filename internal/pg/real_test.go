@@ -92,9 +92,21 @@ func (s *server) stop(mode string) {
 	s.must("pg_ctl", "-D", s.data, "-w", "-m", mode, "stop")
 }
 
+// reload returns when the postmaster has read its files: it says in its log that
+// it does, and greets nobody before it is done.
 func (s *server) reload() {
+	s.t.Helper()
+	before := s.reloads()
 	s.must("pg_ctl", "-D", s.data, "reload")
-	time.Sleep(300 * time.Millisecond)
+	until(s.t, "the files are read again", func() bool { return s.reloads() > before })
+	if err := Ping(s.t.Context(), s.run, 5432); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) reloads() int {
+	s.t.Helper()
+	return bytes.Count(slurp(s.t, s.run+"/log"), []byte("received SIGHUP, reloading configuration files"))
 }
 
 func (s *server) login(user string, uid int) Login {
@@ -413,7 +425,7 @@ func TestRealPing(t *testing.T) {
 				b.Path("postgres"), "-D", s.data, "-k", s.run, "-c", "listen_addresses=", "-c", "hot_standby=off",
 			}, User: &s.user, Dir: "/"})
 		}()
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 			p, err := ReadPidFile(s.data)
 			if err == nil && p.Status == "standby" {
 				if p.Ready() {

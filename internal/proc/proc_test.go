@@ -265,7 +265,7 @@ func TestTheEndOfTheContextEndsAHelperAndItsGroup(t *testing.T) {
 		done <- Run(ctx, s)
 	}()
 	pid := 0
-	for deadline := time.Now().Add(20 * time.Second); pid == 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); pid == 0; time.Sleep(5 * time.Millisecond) {
 		raw, _ := os.ReadFile(pidFile)
 		pid, _ = strconv.Atoi(strings.TrimSpace(string(raw)))
 		if time.Now().After(deadline) {

@@ -16,24 +16,27 @@ func TestAuditCountsWhatAnyNodeAcknowledged(t *testing.T) {
 	c := RunCluster(t, ClusterSpec{Nodes: 2, Apart: true, Seeded: true})
 	n1, n2 := c.Nodes[0], c.Nodes[1]
 	for _, n := range c.Nodes {
-		n.WaitReady(time.Minute)
+		n.WaitReady(long)
 	}
 	l := c.Load()
-	l.Target = n1.DSN
-	run := startLoad(t, l) // n2 has no table and refuses every row
-	Eventually(t, 30*time.Second, "the writer on n1's own address is served", func() bool { return run.AckedBeside()[0] > 10 })
+	l.Target, l.Timeout = n1.DSN, 5*time.Second // more than a busy machine takes for a commit
+	run := startLoad(t, l)                      // n2 has no table and refuses every row
+	Eventually(t, long, "the writer on n1's own address is served", func() bool { return run.AckedBeside()[0] > 10 })
 	if refused := run.AckedBeside()[1]; refused != 0 {
 		t.Errorf("n2 acknowledged %d rows without a table", refused)
 	}
 	if _, err := n2.DB().Exec("create table pgbaton_load (writer int not null, n bigint not null)"); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, 30*time.Second, "the writer on n2's own address is served", func() bool { return run.AckedBeside()[1] > 10 })
+	Eventually(t, long, "the writer on n2's own address is served", func() bool { return run.AckedBeside()[1] > 10 })
 	n2.Pause() // its writer is not answered, and goes on afterwards
 	flow(t, run, 50)
+	Eventually(t, long, "the writer on n2's own address is in doubt", func() bool {
+		return summarize(run.beside[1:], 0, time.Since(run.began)).InDoubt > 0
+	})
 	n2.Unpause()
 	before := run.AckedBeside()[1]
-	Eventually(t, 30*time.Second, "it is served again", func() bool { return run.AckedBeside()[1] > before+10 })
+	Eventually(t, long, "it is served again", func() bool { return run.AckedBeside()[1] > before+10 })
 	stats := run.Stop()
 	theirs := run.AckedBeside()[1]
 	rep, err := run.Audit(t.Context(), n1.DB())
@@ -60,24 +63,25 @@ func TestNodesLoseAndGetBackEverything(t *testing.T) {
 	}
 	n1 := c.Nodes[0]
 	c.Start(n1)
-	if p := c.WaitPrimary(2 * time.Minute); p != n1 || c.Primary() != n1 {
+	if p := c.WaitPrimary(long); p != n1 {
 		t.Errorf("the primary is %v", p.Host)
 	}
-	if views := c.Views(t.Context()); views[1].Err == nil || !strings.Contains(views[0].String(), "n1: running primary") {
-		t.Errorf("views:\n%s", describe(views))
-	}
+	n1.Eventually(long, "it is the primary at one look", func() bool { return c.Primary() == n1 }) // a busy node may not answer
+	c.Wait(long, "n1 says so, and n2 does not answer", func(views []View) bool {
+		return views[1].Err != nil && strings.Contains(views[0].String(), "n1: running primary")
+	})
 	if _, err := n1.DB().Exec("create table t as select 42 as n"); err != nil {
 		t.Fatal(err)
 	}
 	c.PowerLoss()
 	c.Start(n1)
-	c.WaitPrimary(time.Minute)
+	c.WaitPrimary(long)
 	n1.Kill9()
 	if c.Primary() != nil {
 		t.Error("a killed node is primary")
 	}
 	n1.Start()
-	c.WaitPrimary(time.Minute)
+	c.WaitPrimary(long)
 	var n int
 	if err := n1.DB().QueryRow("select n from t").Scan(&n); err != nil || n != 42 {
 		t.Errorf("after a power loss and a kill: %d, %v", n, err)
@@ -89,7 +93,7 @@ func TestNodesLoseAndGetBackEverything(t *testing.T) {
 		t.Errorf("10 MB in 1 MB of room: %v", err)
 	}
 	room()
-	Eventually(t, time.Minute, "there is room again", func() bool { _, err := n1.DB().Exec(much); return err == nil })
+	Eventually(t, long, "there is room again", func() bool { _, err := n1.DB().Exec(much); return err == nil })
 }
 
 func TestPrimaryOf(t *testing.T) {

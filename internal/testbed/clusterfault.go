@@ -1,6 +1,11 @@
 package testbed
 
-import "syscall"
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"syscall"
+)
 
 // Kill9 kills everything in the node at once, as `docker kill`; Start is its
 // inverse.
@@ -45,9 +50,7 @@ func (c *Cluster) PowerLoss(nodes ...*Node) {
 		n.Disk.cutPower()
 	}
 	for _, n := range nodes {
-		if n.Inspect().Running {
-			n.Kill("KILL")
-		}
+		n.killIfRunning()
 	}
 	for _, n := range nodes {
 		n.Disk.afterPowerLoss(n.Container)
@@ -55,6 +58,19 @@ func (c *Cluster) PowerLoss(nodes ...*Node) {
 		spec.Name = "" // the engine may still be forgetting the old one
 		n.Container = Create(c.tb, spec)
 	}
+}
+
+// killIfRunning is Kill for a container that may end at this moment by itself.
+func (c *Container) killIfRunning() {
+	c.tb.Helper()
+	ctx, cancel := c.context(0)
+	defer cancel()
+	err := c.docker.call(ctx, http.MethodPost, c.path("kill"), url.Values{"signal": {"KILL"}}, nil, nil)
+	var said *apiError
+	if errors.As(err, &said) && said.Status == http.StatusConflict { // it is not running
+		return
+	}
+	c.must(err, "kill container")
 }
 
 // Isolate cuts a node off from all others, and from the clients as well if

@@ -17,6 +17,7 @@ import (
 // statement twice, which database/sql may do.
 type link struct {
 	timeout time.Duration // of each statement and of the handshake
+	within  time.Duration // of the connect; 0 means connectTimeout
 
 	mu   sync.Mutex
 	sock net.Conn
@@ -29,7 +30,7 @@ func (l *link) connect(ctx context.Context, dsn string, via func(context.Context
 	if err != nil {
 		return fmt.Errorf("read connection string: %w", err)
 	}
-	connector.Dialer(&dialer{via: via, took: func(sock net.Conn) {
+	connector.Dialer(&dialer{via: via, within: l.within, took: func(sock net.Conn) {
 		l.mu.Lock()
 		l.sock = sock
 		l.mu.Unlock()

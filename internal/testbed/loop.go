@@ -145,7 +145,7 @@ func (l *Loop) remount() error {
 
 // unmount waits for the last process of a removed container to let go.
 func (l *Loop) unmount() error {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		err := unix.Unmount(l.mount(), 0)
 		switch {

@@ -36,7 +36,7 @@ func echoesIn(t *testing.T, n *Network, count int) (all []*Container) {
 		}))
 	}
 	for _, c := range all {
-		c.Eventually(30*time.Second, "answers", func() bool { return reaches(t, c.Spec.IP) })
+		c.Eventually(long, "answers", func() bool { return reaches(t, c.Spec.IP) })
 	}
 	return all
 }
@@ -45,6 +45,13 @@ func echoesIn(t *testing.T, n *Network, count int) (all []*Container) {
 func reaches(t *testing.T, addr string) bool {
 	t.Helper()
 	_, err := ask(t.Context(), addr, "hello", time.Second)
+	return err == nil
+}
+
+// answers is reaches with the patience that a busy machine needs.
+func answers(t *testing.T, addr string) bool {
+	t.Helper()
+	_, err := ask(t.Context(), addr, "hello", 30*time.Second)
 	return err == nil
 }
 
@@ -73,7 +80,7 @@ func TestNetworkOfItsOwn(t *testing.T) {
 		t.Errorf("two networks share %v and %v", n.Subnet, other.Subnet)
 	}
 	for _, name := range []string{all[1].Spec.IP, "n2", "all"} {
-		if !sees(all[0], name, 10) {
+		if !sees(all[0], name, 30) {
 			t.Errorf("n1 does not reach %s", name)
 		}
 	}
@@ -86,28 +93,30 @@ func TestNetworkOfItsOwn(t *testing.T) {
 	}
 	back()
 	back() // nothing more
-	all[1].Eventually(10*time.Second, "answers again", func() bool { return reaches(t, all[1].Spec.IP) })
+	all[1].Eventually(long, "answers again", func() bool { return reaches(t, all[1].Spec.IP) })
 	if links := all[1].MustExec("ls", "/sys/class/net"); !strings.Contains(links, "eth") {
 		t.Errorf("a container that is connected again has %s", links)
 	}
 	all[1].Restart(0)
-	all[1].Eventually(30*time.Second, "answers at the same address", func() bool { return reaches(t, all[1].Spec.IP) })
+	all[1].Eventually(long, "answers at the same address", func() bool { return reaches(t, all[1].Spec.IP) })
 }
 
 func TestMacvlanNetwork(t *testing.T) {
 	t.Parallel()
 	n := NewMacvlan(t)
 	all := echoesIn(t, n, 2)
-	if !sees(all[0], "n2", 10) || !sees(all[1], all[0].Spec.IP, 10) {
+	if !sees(all[0], "n2", 30) || !sees(all[1], all[0].Spec.IP, 30) {
 		t.Error("the containers do not reach each other")
 	}
 	vip := moving(n, all[0], all[1])
 	p := n.Probe(vip, 20*time.Millisecond, false)
 	for _, c := range all {
-		Eventually(t, 30*time.Second, nameOf(c)+" answers at the VIP", func() bool { who, _ := p.Holder(); return who == nameOf(c) })
-		if who := n.Claimants(vip, 200*time.Millisecond); len(who) != 1 || who[0] != nameOf(c) {
-			t.Errorf("the VIP is claimed by %v", who)
-		}
+		Eventually(t, long, nameOf(c)+" answers at the VIP", func() bool { who, _ := p.Holder(); return who == nameOf(c) })
+		// An answer that a busy machine reads too late is none: it is asked for again.
+		Eventually(t, long, nameOf(c)+" alone claims the VIP", func() bool {
+			who := n.Claimants(vip, 200*time.Millisecond)
+			return len(who) == 1 && who[0] == nameOf(c)
+		})
 		eligible(all[1], 1)
 		c.Disconnect()
 	}
@@ -122,16 +131,16 @@ func TestCutsAndLosses(t *testing.T) {
 	if sees(a, b.Spec.IP, 1) || sees(b, a.Spec.IP, 1) {
 		t.Error("the cut lets something through")
 	}
-	if !sees(a, c.Spec.IP, 10) || !sees(b, c.Spec.IP, 10) || !reaches(t, a.Spec.IP) {
+	if !sees(a, c.Spec.IP, 30) || !sees(b, c.Spec.IP, 30) || !answers(t, a.Spec.IP) {
 		t.Error("the cut between two hits others")
 	}
 	b.Restart(0)
-	b.Eventually(30*time.Second, "answers this machine", func() bool { return reaches(t, b.Spec.IP) })
+	b.Eventually(long, "answers this machine", func() bool { return reaches(t, b.Spec.IP) })
 	if sees(a, b.Spec.IP, 1) {
 		t.Error("the cut did not outlive a restart")
 	}
 	heal()
-	a.Eventually(10*time.Second, "sees n2 again", func() bool { return sees(a, b.Spec.IP, 3) })
+	a.Eventually(long, "sees n2 again", func() bool { return sees(a, b.Spec.IP, 10) })
 
 	// One way: no question gets from n1 to n2, but frames of n2 get to n1.
 	heal = n.CutOneWay(a, b)
@@ -152,14 +161,14 @@ func TestCutsAndLosses(t *testing.T) {
 		t.Errorf("n2 has heard a broadcast of n1: %s", entry)
 	}
 	heal()
-	a.Eventually(10*time.Second, "hears n2's other address", func() bool { return sees(a, silent, 3) })
+	a.Eventually(long, "hears n2's other address", func() bool { return sees(a, silent, 3) })
 
 	heal = n.Isolate(a, b, c, Host)
-	if reaches(t, a.Spec.IP) || sees(b, a.Spec.IP, 1) || !reaches(t, b.Spec.IP) {
+	if reaches(t, a.Spec.IP) || sees(b, a.Spec.IP, 1) || !answers(t, b.Spec.IP) {
 		t.Error("isolation of n1")
 	}
 	heal()
-	a.Eventually(10*time.Second, "answers again", func() bool { return reaches(t, a.Spec.IP) })
+	a.Eventually(long, "answers again", func() bool { return reaches(t, a.Spec.IP) })
 
 	n.Lose(Host, a, 0.5)
 	lost := 0
@@ -169,9 +178,11 @@ func TestCutsAndLosses(t *testing.T) {
 			lost++
 		}
 	}
-	if lost < 20 || lost == 60 { // two frames must arrive: three of four questions are lost
+	if lost < 20 { // two frames must arrive: three of four questions are lost
 		t.Errorf("half of the frames were to be lost; %d of 60 questions were", lost)
 	}
+	// Not all of them: a busy machine may have answered each one too late.
+	a.Eventually(long, "gets some of the frames", func() bool { return reaches(t, a.Spec.IP) })
 }
 
 // received counts the frames that arrived in the container.

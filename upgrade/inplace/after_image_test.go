@@ -28,7 +28,7 @@ var afterTests = []string{
 // PostgreSQL's programs and root inside the image, where both are: two by
 // chance, all of them with PGBATON_SOAK.
 func TestAnUpgradedClusterIsVerifiedAndMendedOnRealServers(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 14*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
 	binary := testbed.RealTests(ctx, t, t.TempDir(), ".")
 	tests := afterTests

@@ -14,7 +14,7 @@ import (
 // need PostgreSQL's programs inside the image, as root and as the server's
 // user: one of the two by chance, everything with PGBATON_SOAK.
 func TestAConfigurationIsCarriedOverByTheProgramsOfBothMajors(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 14*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
 	binary := testbed.RealTests(ctx, t, t.TempDir(), ".")
 	runs := []configRun{

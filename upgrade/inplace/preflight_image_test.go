@@ -36,7 +36,7 @@ const ownTables = "TestRealNothingStandsAgainstAnOrdinaryCluster/17-18"
 // need PostgreSQL's programs and root inside the image: two by chance, all of
 // them with PGBATON_SOAK.
 func TestPreflightFindsOnRealServersWhatStandsAgainstAnUpgrade(t *testing.T) {
-	limit := 10 * time.Minute
+	limit := 25 * time.Minute
 	tests := preflightTests
 	if testbed.Soak() {
 		limit = time.Hour

@@ -156,6 +156,19 @@ func (b *bench) facts() upgrade.Facts {
 	return f
 }
 
+// locked waits until somebody keeps everybody else from a relation.
+func (b *bench) locked(relation string) {
+	b.t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if b.sql("postgres", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = '"+relation+"'::regclass") != "0" {
+			return
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("nobody has locked %s", relation)
+		}
+	}
+}
+
 func (b *bench) onlyTheOldServerRuns() {
 	b.t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -338,11 +351,9 @@ func TestRealATrialGivesUpOnALockedTable(t *testing.T) {
 			go func() {
 				defer close(done)
 				_, _ = proc.Output(ctx, b.spec(old, "psql", "-Xq", "-h", b.run, "-U", "postgres", "-c",
-					"set application_name = 'the migration'; begin; alter "+map[string]string{"t": "table t add b int", "v": "view v alter a set default 2"}[what]+"; select pg_sleep(120)"))
+					"set application_name = 'the migration'; begin; alter "+map[string]string{"t": "table t add b int", "v": "view v alter a set default 2"}[what]+"; select pg_sleep(300)"))
 			}()
-			for b.sql("postgres", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = '"+what+"'::regclass") == "0" {
-				time.Sleep(50 * time.Millisecond)
-			}
+			b.locked(what)
 			f := b.finds("schema-trial-lock")
 			if !strings.Contains(f.Detail, "for public."+what+", which session ") || !strings.Contains(f.Detail, "the migration") {
 				t.Errorf("%+v", f)
@@ -362,21 +373,21 @@ func TestRealATrialGivesWayToASessionThatWaitsForItsDump(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var wg sync.WaitGroup
-		background := func(sql string) {
-			wg.Go(func() { _, _ = proc.Output(ctx, b.spec(old, "psql", "-Xq", "-h", b.run, "-U", "postgres", "-c", sql)) })
+		background := func(sql ...string) {
+			args := []string{"psql", "-Xq", "-h", b.run, "-U", "postgres"}
+			for _, q := range sql {
+				args = append(args, "-c", q)
+			}
+			wg.Go(func() { _, _ = proc.Output(ctx, b.spec(old, args...)) })
 		}
 		// The dump locks early, then waits for late for less than its limit,
-		// while somebody waits for early.
-		background("begin; alter view late alter a set default 2; select pg_sleep(60)")
-		for b.sql("postgres", "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'late'::regclass") == "0" {
-			time.Sleep(50 * time.Millisecond)
-		}
-		wg.Go(func() {
-			for ctx.Err() == nil && b.sql("postgres", "select count(*) from pg_locks where granted and relation = 'early'::regclass") == "0" {
-				time.Sleep(20 * time.Millisecond)
-			}
-			_, _ = proc.Output(ctx, b.spec(old, "psql", "-Xq", "-h", b.run, "-U", "postgres", "-c", "alter table early add b int"))
-		})
+		// while somebody waits for early: from the first moment on, so it looks
+		// for the dump in the server itself.
+		background("begin; alter view late alter a set default 2; select pg_sleep(300)")
+		b.locked("late")
+		background("do $$begin while not exists (select from pg_locks join pg_stat_activity a using (pid) where granted and relation = 'early'::regclass"+
+			" and a.application_name = '"+trialApplication+"') loop perform pg_sleep(0.02), pg_stat_clear_snapshot(); end loop; end$$",
+			"alter table early add b int")
 		f := b.finds("schema-trial-lock")
 		if !strings.Contains(f.Text, "gave way") || !strings.Contains(f.Detail, "alter table") {
 			t.Errorf("%+v", f)

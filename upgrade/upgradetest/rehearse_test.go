@@ -213,8 +213,13 @@ func TestAnInterruptedRehearsalLeavesNothingBehind(t *testing.T) {
 					stopped(t, c)
 					c.Start()
 				}
-				u := became(t, c, volume, was, node.UpgradeFailed)
-				says(t, u.Why, "interrupted")
+				// A busy machine may interrupt it when it is over.
+				u := became(t, c, volume, was, node.UpgradeFailed, node.Rehearsed)
+				if u.Outcome == node.UpgradeFailed {
+					says(t, u.Why, "interrupted")
+				} else if slices.Contains(moments[:2], moment) {
+					t.Errorf("it was over before: %s", describe(u))
+				}
 				serves(t, c, 15)
 				c.Eventually(long, "the copy is gone", func() bool { return noRehearsal(volume) == nil })
 				c.Eventually(long, "one server runs", func() bool { return len(serversOf(c)) == 1 })

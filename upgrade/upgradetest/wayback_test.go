@@ -81,7 +81,12 @@ func set(t *testing.T, a act, env ...string) *trip {
 	tr.c.WaitReady(long)
 	tr.passed = strings.Count(tr.c.Logs(), "pgbaton: crash point ")
 	go func() { // it stands still with the supervisor
-		_, _ = tr.c.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "upgrade", a.name, "--yes"}, Timeout: long})
+		for {
+			r, err := tr.c.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "upgrade", a.name, "--yes"}, Timeout: long})
+			if err != nil || !busy(r) { // as give
+				return
+			}
+		}
 	}()
 	return tr
 }
@@ -207,7 +212,7 @@ func (tr *trip) goesOn() node.Upgrade {
 			t.Errorf("the veto is forgotten: %s", describe(u))
 			break
 		}
-		r := tr.c.Do(testbed.Command{Args: []string{"pgbaton", "upgrade", tr.name, "--yes"}, Timeout: long})
+		r := give(t, tr.c, tr.name, "--yes")
 		if r.Code != 0 {
 			t.Fatalf("%s once more: exit code %d: %s%s", tr.name, r.Code, r.Stdout, r.Stderr)
 		}
@@ -216,9 +221,10 @@ func (tr *trip) goesOn() node.Upgrade {
 	default:
 		t.Fatal(describe(u))
 	}
-	if res := result(t, tr.loop.Path()); res.Outcome != u.Outcome || res.ID != u.ID {
-		t.Errorf("the journal says %q, the result file %q", u.Outcome, res.Outcome)
-	}
+	tr.c.Eventually(long, fmt.Sprintf("the result file says %q as the journal does, which is written first", u.Outcome), func() bool {
+		res := result(t, tr.loop.Path())
+		return res.Outcome == u.Outcome && res.ID == u.ID
+	})
 	major := 15
 	if tr.name == finish {
 		major = 17
