@@ -48,6 +48,8 @@ type clustering struct {
 	syncedAt   node.LSN
 	names      bool // synchronous_standby_names is not known to be empty
 	follows    string
+	shut       time.Time // the server was first seen to have shut its data down; zero: it has not
+	signalled  bool      // standby.signal is known to be durable
 	fenced     time.Time // the server was told to stop because another is the primary
 	again      time.Time // not before this is a copy or a rewind tried again
 	failed     string    // why the latest one failed

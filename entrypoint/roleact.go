@@ -14,6 +14,9 @@ import (
 // more may take before it becomes an immediate one.
 const fenceAfter = 5 * time.Second
 
+// clientsFirst is how long a new primary's disk is its clients' alone.
+const clientsFirst = 300 * time.Millisecond
+
 // effects are the actions that change something; the others wait, or let the
 // supervisor's own table start a server.
 var effects = map[notify.Action]bool{
@@ -34,7 +37,7 @@ func (s *supervisor) actRole(v notify.Verdict) bool {
 		s.wakeIn(time.Until(s.cl.again))
 		return false
 	}
-	if v.Do == notify.Release {
+	if v.Do == notify.Release && !s.cl.signalled {
 		if err := s.makeSignalFile(); err != nil {
 			s.log.Error("role: "+v.Why, "error", err)
 			return false
@@ -60,13 +63,13 @@ func (s *supervisor) actRole(v notify.Verdict) bool {
 		return true
 	case notify.Undo:
 		s.cl.handover, s.cl.undone = nil, v.Why
+		s.cl.fleet.Calm()
 		return true
 	case notify.Stop:
 		s.fence()
 	case notify.StopForTarget:
 		if s.server != nil && s.server.told == "" {
-			s.cl.fleet.Hurry(time.Until(s.cl.handover.Deadline))
-			s.tellStop(node.Fast)
+			s.stopForTarget()
 		}
 	case notify.Unname:
 		s.unname(v)
@@ -83,7 +86,7 @@ func (s *supervisor) actRole(v notify.Verdict) bool {
 	case notify.AskForPrepare:
 		s.prepareHandover(v)
 	case notify.Tell:
-		s.askPeer(v, s.request(notify.AskTake), nil, func() {})
+		s.askPeer(v, s.request(notify.AskTake), nil, func() { s.cl.task.again = time.Now().Add(tellPause) })
 	case notify.Follow:
 		s.follow(v)
 	case notify.Register, notify.Claim:
@@ -171,7 +174,7 @@ func (s *supervisor) promoted(srv *server, timeline uint32, at node.LSN, err err
 	s.cl.follows, s.cl.names = "", true
 	s.cl.repl = &pg.Replication{Role: node.Primary, Timeline: timeline}
 	s.view.role = node.Primary
-	s.cl.monitor.hurry(time.Second)
+	s.cl.monitor.hurry(0)
 	s.remember()
 	s.log.Info("role: promoted", "timeline", timeline, "at", at.String())
 	s.cl.fleet.Kick()
@@ -185,11 +188,11 @@ func (s *supervisor) checkpointSoon() {
 	if err != nil {
 		return
 	}
-	go func() {
+	time.AfterFunc(clientsFirst, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
 		if err := l.Checkpoint(ctx); err != nil {
 			s.log.Warn("role: the checkpoint after the promotion; PostgreSQL's own timer makes one later", "error", err)
 		}
-	}()
+	})
 }

@@ -32,6 +32,9 @@ func (s *supervisor) decideRole() {
 	s.cl.facts = f
 	s.cl.verdict = notify.Decide(f)
 	s.takeSeat(f)
+	if p, found := f.Primary(); found && p.State.Node != s.set.Node && p.State.Cluster.Open {
+		s.cl.fleet.Calm() // whoever was waited for is there
+	}
 	s.keepLease(&f)
 	if v := s.cl.verdict; string(v.Do)+v.Why != s.cl.said {
 		s.cl.said = string(v.Do) + v.Why
@@ -81,6 +84,7 @@ func (s *supervisor) roleSelf() notify.Self {
 	if c, err := s.readControl(v.place.pgdata); err == nil && self.Data == notify.DataCluster {
 		self.SystemIdentifier, self.Timeline, self.Clean = c.SystemIdentifier, c.Timeline, pg.CleanShutdown(c)
 		self.End = endOf(c)
+		self.Shut = s.shutFor(c)
 	}
 	self.Died = s.past.Exited && !s.past.Asked && !s.past.Status.Success() && s.server == nil
 	s.roleServer(&self)
@@ -113,11 +117,24 @@ func (s *supervisor) roleData(v *volume) notify.Data {
 	return notify.DataUnknown
 }
 
+// shutFor is how long ago the server that was told to end had shut its data down
+// (notify.Self.Shut). One that was ready had another state before.
+func (s *supervisor) shutFor(c node.Control) time.Duration {
+	if s.server == nil || !s.server.ready || s.server.told == "" || c.State != pg.ShutDown {
+		s.cl.shut = time.Time{}
+		return 0
+	}
+	if s.cl.shut.IsZero() {
+		s.cl.shut = time.Now()
+	}
+	return max(1, time.Since(s.cl.shut))
+}
+
 // endOf is where the last record of a cluster that was cleanly shut down
 // begins, or a position within it: all WAL that the cluster needs ends after it.
 func endOf(c node.Control) node.LSN {
 	lsn, _ := node.ParseLSN(c.CheckpointLSN)
-	if c.State == "shut down" || c.MinRecoveryLSN == 0 {
+	if c.State == pg.ShutDown || c.MinRecoveryLSN == 0 {
 		return lsn
 	}
 	return max(lsn, c.MinRecoveryLSN-1) // minRecoveryPoint is an end

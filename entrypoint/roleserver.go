@@ -115,12 +115,15 @@ func (s *supervisor) makeSignalFile() error {
 		return fmt.Errorf("make standby.signal: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	return s.withReserve(func() error {
+	err = s.withReserve(func() error {
 		return durable.WriteFile(root, "standby.signal", nil, owner(s.user), int(s.user.GID))
 	})
+	s.cl.signalled = err == nil
+	return err
 }
 
 func (s *supervisor) removeSignalFiles() error {
+	s.cl.signalled = false
 	root, err := os.OpenRoot(s.volume.place.pgdata)
 	if err != nil {
 		return fmt.Errorf("remove standby.signal: %w", err)

@@ -18,6 +18,9 @@ const (
 	proveWithin = 3 * time.Second
 	// taskPause is the pause before a task is tried again.
 	taskPause = 100 * time.Millisecond
+	// tellPause is the pause before a node that took the right to open is told of
+	// it again: it has better things to do than to answer.
+	tellPause = 500 * time.Millisecond
 )
 
 // task is a part of a change of roles that runs beside the loop and leaves it

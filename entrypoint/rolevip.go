@@ -139,7 +139,7 @@ func (s *supervisor) startVRRP(ctx context.Context) {
 func (s *supervisor) heardKeepalived(e node.VRRPEvent) {
 	s.log.Info("role: keepalived says "+e.State, "vip", e.VIP, "priority", e.Priority, "source", e.Source)
 	s.cl.fleet.Kick()
-	s.cl.monitor.hurry(time.Second)
+	s.cl.monitor.hurry(0)
 }
 
 // peerAddresses are the peers' addresses, for keepalived.

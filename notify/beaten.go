@@ -16,6 +16,8 @@ func beaten(f *Facts) (Verdict, bool) {
 	switch {
 	case s.Server == ServerDown && s.Ending:
 		return yes(Leave, "", "%s is the primary now", p.name())
+	case s.isEnding():
+		return yes(Wait, p.name(), "%s is the primary now; the last processes of the server here end", p.name())
 	case s.Server != ServerDown:
 		return yes(Stop, p.name(), "%s is the primary of epoch %d, newer than this node's %d: no more writes here", p.name(), p.record().Epoch, s.Record.Epoch)
 	case f.Order.Reclone && p.isOpen():

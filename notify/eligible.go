@@ -20,6 +20,11 @@ const yieldFor = 5 * time.Second
 // node neither promotes nor gives the VIP back to a primary that answers.
 const unsaidFor = 2 * time.Second
 
+// lateFor is how much longer a node has the VIP whose server has shut down and
+// is not gone: whoever has connected to it would wait for an answer that the
+// address took along. The next primary has the VIP beside it.
+const lateFor = time.Second
+
 // Seat is what this node tells keepalived.
 type Seat struct {
 	Eligible bool   // may hold the VIP
@@ -70,6 +75,9 @@ func (f *Facts) handsOn() bool {
 		if _, answers := f.answering(next); !answers {
 			return false
 		}
+	}
+	if s.isEnding() && s.Shut < lateFor {
+		return true
 	}
 	p, found := f.primary()
 	return !found || p.record().Epoch <= s.Record.Epoch || !p.cluster().Open

@@ -32,6 +32,8 @@ func TestWhoMayHoldTheVIP(t *testing.T) {
 		{"after a release it stays until the target is open", asPrimary, all(down, gave), never, true, prefPrimary},
 		{"after a release to one that is silent", asPrimary, all(down, gave, silence), never, false, prefOther},
 		{"after a release the target is open", asPrimary, all(down, gave, beatenBy2), never, false, prefOther},
+		{"after a release the target is open, and processes are left here", asPrimary, all(down, gave, beatenBy2, shut(lateFor-1)), never, true, prefPrimary},
+		{"after a release the target is open, and processes are left here for long", asPrimary, all(down, gave, beatenBy2, shut(lateFor)), never, false, prefOther},
 		{"a primary that hands over and ends", asPrimary, all(down, ends, gave), never, true, prefPrimary},
 		{"a primary that ends", asPrimary, all(down, ends), never, false, prefOther},
 		{"an armed heir", asHeir, nil, never, true, prefHeir},

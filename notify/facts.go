@@ -74,6 +74,7 @@ type Self struct {
 	Switched         node.LSN // where Timeline begins, by its history file; 0: unknown, or the first timeline
 
 	Server    Server
+	Shut      time.Duration // since the server, a primary that was told to end, has written its shutdown checkpoint: it lets nobody in any more, though processes of it are left; 0: it has not
 	Died      bool          // the last server ended unasked and was not started again
 	Following string        // node that primary_conninfo names; empty: nobody
 	Streaming bool          // a WAL receiver is connected

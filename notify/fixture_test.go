@@ -154,6 +154,12 @@ func asEmpty() Facts {
 func down(f *Facts) {
 	f.Self.Server, f.Self.Senders, f.Self.Named, f.Self.Synced = ServerDown, nil, false, ""
 }
+
+// shut is a server that wrote its shutdown checkpoint a while ago and is not gone.
+func shut(d time.Duration) func(*Facts) {
+	return func(f *Facts) { f.Self.Server, f.Self.Shut = ServerStarting, d }
+}
+
 func silence(f *Facts)  { f.Peers[0].Answers = false }
 func unheard(f *Facts)  { f.Peers[0].Answers, f.Peers[0].State = false, nil }
 func noHeir(f *Facts)   { f.Self.Record.Heir, f.Self.Named, f.Self.Synced = nil, false, ""; disarmed(f) }

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/pgbaton/pgbaton/internal/node"
 )
@@ -20,21 +21,36 @@ func handingOver(f *Facts) (Verdict, bool) {
 		return yes(Undo, target, "%s did not take over in time: this node goes on as the primary", orNobody(target))
 	case s.Server == ServerDown && !s.Clean:
 		return yes(Undo, target, "the server did not shut down cleanly: the handover is off")
-	case s.Server == ServerDown && (target == "" || !f.only(target)):
+	case s.isClosed() && (target == "" || !f.only(target)):
 		return yes(Undo, target, "another standby than %s may promote: the handover is off", orNobody(target))
-	case s.Server == ServerDown:
+	case s.isClosed():
 		if !f.hasAll(target) {
 			return yes(Wait, target, "waiting until %s has the shutdown checkpoint at %s", target, s.End)
 		}
 		return f.release(target, h.Operation, s.End, h.Why)
 	case s.Server != ServerPrimary:
 		return yes(Wait, target, "the server stops, for %s to take over", orNobody(target))
-	case target == "" || !f.only(target) || !f.sends(target) || !f.isOurs(target):
+	case target == "" || !f.only(target) || !f.sends(target) || !f.isOurs(target) || s.Record.Newest().Timeline == 0:
 		return no() // the rows below may mend that
 	case !h.Prepared:
 		return yes(AskForPrepare, target, "handing over to %s: asking whether it is ready, and writing a checkpoint", target)
 	}
 	return yes(StopForTarget, target, "handing over to %s: the server stops", target)
+}
+
+// isClosed reports whether the server can acknowledge nothing any more. A fast
+// shutdown is never taken back (Shutdown in src/backend/postmaster/postmaster.c),
+// and its checkpoint is written only after the last session has ended: what is
+// left then, to send WAL and to end, need not be waited for.
+func (s Self) isClosed() bool { return s.Server == ServerDown || s.Shut > 0 }
+
+// endWithin is how long what is left of a server that has shut down may take to
+// end before it is stopped as one that has not.
+const endWithin = 5 * time.Second
+
+// isEnding reports whether the server has shut down and is about to be gone.
+func (s Self) isEnding() bool {
+	return s.Server != ServerDown && s.Shut > 0 && s.Shut < endWithin
 }
 
 // target is who shall take over: whom the handover names, or the heir, or the

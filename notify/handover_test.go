@@ -28,6 +28,10 @@ func TestAHandover(t *testing.T) {
 		{name: "the heir is asked", do: AskForPrepare, target: "n2"},
 		{name: "the server stops for it", change: prepared, do: StopForTarget, target: "n2"},
 		{name: "its shutdown is under way", change: all(prepared, func(f *Facts) { f.Self.Server = ServerStarting }), do: Wait, target: "n2"},
+		{name: "it has shut down and is not gone: the heir lacks the checkpoint", change: all(stopped, shut(time.Second), received(90)), do: Wait, target: "n2"},
+		{name: "it has shut down and is not gone: the heir has the checkpoint", change: all(stopped, shut(1), received(91)), do: Release, target: "n2", record: released},
+		{name: "it has shut down and is not gone: another may promote", change: all(stopped, shut(1), to("n3"), received(91)), do: Undo, target: "n3"},
+		{name: "its promotion is not complete yet", change: all(prepared, func(f *Facts) { f.Self.Record.Promotions[0].Timeline = 0 }), do: Complete, record: func(r *node.Record) bool { return r.Newest().Timeline == 1 }},
 		{name: "the heir lacks the checkpoint", change: all(stopped, received(90)), do: Wait, target: "n2"},
 		{name: "the heir has the checkpoint", change: all(stopped, received(91)), do: Release, target: "n2", record: released},
 		{name: "and is not armed any more, which does not matter", change: all(stopped, received(91), disarmed), do: Release, target: "n2", record: released},
@@ -61,6 +65,9 @@ func TestAfterARelease(t *testing.T) {
 		{name: "the target is silent", change: silence, do: Hold, target: "n2"},
 		{name: "the container may end then", change: all(silence, func(f *Facts) { f.Self.Ending = true }), do: Leave},
 		{name: "a server that runs is stopped", change: func(f *Facts) { f.Self.Server = ServerPrimary }, do: Stop, target: "n2"},
+		{name: "a server that has shut down need not be gone", change: shut(time.Second), do: Tell, target: "n2"},
+		{name: "the target is open before it is gone", change: all(beatenBy2, shut(time.Second)), do: Wait, target: "n2"},
+		{name: "and it does not end", change: all(beatenBy2, shut(endWithin)), do: Stop, target: "n2"},
 		{name: "alone is not enough", change: all(silence, func(f *Facts) { f.Order = Order{Alone: true} }), do: Hold, target: "n2"},
 		{name: "an operator takes it back", change: all(silence, func(f *Facts) { f.Order = Order{Alone: true, Force: true} }), do: Write, record: func(r *node.Record) bool {
 			return r.Primary && r.Released == nil && r.Heir == nil

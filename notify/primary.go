@@ -26,7 +26,7 @@ func gaveAway(f *Facts) (Verdict, bool) {
 	if f.Order.Alone && f.Order.Force && f.Self.Server == ServerDown {
 		return ordering(f.forced("an operator took the release to " + r.Released.Target + " back"))
 	}
-	if f.Self.Server != ServerDown {
+	if !f.Self.isClosed() {
 		return yes(Stop, r.Released.Target, "the right to open was given to %s: no more writes here", r.Released.Target)
 	}
 	if _, found := f.answering(r.Released.Target); found {

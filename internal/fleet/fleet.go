@@ -20,7 +20,7 @@ import (
 
 const (
 	// askEvery is the pause between two questions to one peer.
-	askEvery = 400 * time.Millisecond
+	askEvery = 800 * time.Millisecond
 	// askWithin bounds one question: a peer that takes longer counts as silent.
 	askWithin = 400 * time.Millisecond
 	// askFast is the pause while roles change.

@@ -44,10 +44,13 @@ const (
 	controlVersion18 = 1800
 )
 
+// ShutDown is the state of a primary's data after its shutdown checkpoint.
+const ShutDown = "shut down"
+
 // dbStates are the words of pg_controldata.c for enum DBState.
 var dbStates = []string{
 	"starting up",
-	"shut down",
+	ShutDown,
 	"shut down in recovery",
 	"shutting down",
 	"in crash recovery",
@@ -101,7 +104,7 @@ func readControl(dir string) (c node.Control, raw []byte, err error) {
 
 // CleanShutdown reports whether the server that wrote c was stopped so that
 // nothing has to be replayed.
-func CleanShutdown(c node.Control) bool { return c.State == dbStates[1] || c.State == dbStates[2] }
+func CleanShutdown(c node.Control) bool { return c.State == ShutDown || c.State == dbStates[2] }
 
 func parseControl(raw []byte) (node.Control, error) {
 	if len(raw) < controlCRC18+4 {

@@ -64,14 +64,23 @@ func requestPromotion(data string, u *proc.User, post *proc.Process) error {
 	return nil
 }
 
-// AwaitPromotion returns when the server accepts writes, in sessions that were
+// promoteAgain is how often the request is made again. One that comes while a
+// WAL receiver is just being started ends the wait for that receiver, and is
+// slept over in the wait that follows, wal_retrieve_retry_interval long
+// (WaitForWALToBecomeAvailable in xlogrecovery.c); the next one ends that.
+const promoteAgain = 10 * time.Millisecond
+
+// awaitPromotion returns when the server accepts writes, in sessions that were
 // open before as well as in new ones. pg_control tells it a moment after the
 // server permits them and before the fsync (the end of StartupXLOG in xlog.c):
 // as early as pg_is_in_recovery(), without a connection that might have to
 // wait. When ctx ends the promotion may still be under way.
-func AwaitPromotion(ctx context.Context, data string) error {
+func awaitPromotion(ctx context.Context, data string, u *proc.User, post *proc.Process) error {
+	defer forgetPromotion(data, u)
 	tick := time.NewTicker(promotePoll)
 	defer tick.Stop()
+	again := time.NewTicker(promoteAgain)
+	defer again.Stop()
 	for {
 		c, err := ReadControl(data)
 		if err == nil && c.State == dbStates[6] {
@@ -83,9 +92,17 @@ func AwaitPromotion(ctx context.Context, data string) error {
 				err = context.Cause(ctx)
 			}
 			return fmt.Errorf("wait for the promotion of the server in %s: it is still a standby, and may be promoted any moment: %w", data, err)
+		case <-again.C:
+			_ = requestPromotion(data, u, post) // the first one was told; an error is one that it is too late for
 		case <-tick.C:
 		}
 	}
+}
+
+// forgetPromotion removes what a request leaves that came when the server was
+// through: the server looks for it in recovery only.
+func forgetPromotion(data string, u *proc.User) {
+	_ = asUser(u, func() error { return os.Remove(filepath.Join(data, promoteFile)) })
 }
 
 func (s *session) inRecovery(ctx context.Context) (standby bool, err error) {
@@ -110,7 +127,7 @@ func (l Login) Promote(ctx context.Context, data string, u *proc.User, post *pro
 	case asked != nil && standby:
 		return 0, 0, asked
 	case asked == nil:
-		if err := AwaitPromotion(ctx, data); err != nil {
+		if err := awaitPromotion(ctx, data, u, post); err != nil {
 			return 0, 0, err
 		}
 	}

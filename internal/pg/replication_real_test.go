@@ -66,6 +66,9 @@ func TestRealACloneIsPromotedAndTheOldPrimaryIsRewound(t *testing.T) {
 		if h, err := ReadHistory(n2.data, 2); err != nil || !slices.Equal(h, []TimelineSwitch{{1, at}}) {
 			t.Error(h, err)
 		}
+		if _, err := os.Lstat(filepath.Join(n2.data, promoteFile)); err == nil {
+			t.Error("a request that came too late lies in the data directory")
+		}
 		if again, at2, err := n2.sql().Promote(t.Context(), n2.data, &n2.user, n2.postmaster()); again != 2 || at2 != at || err != nil {
 			t.Error(again, at2, err)
 		}

@@ -60,6 +60,7 @@ func (w *world) effect(n *box, v notify.Verdict) bool {
 		w.retarget(n, v.Target)
 	case notify.Stop, notify.StopForTarget:
 		w.stopServer(n)
+		n.data.signal = n.data.signal || v.Do == notify.StopForTarget
 		n.sup.died = false
 		w.point(n)
 	case notify.Unname:

@@ -33,6 +33,7 @@ func (w *world) background(n *box) {
 			n.sup.died = true
 		}
 	}
+	w.lingering(n)
 	w.replicate(n)
 	w.settleCommits(n)
 	if n.pg != nil {

@@ -65,6 +65,10 @@ func (w *world) self(n *box) notify.Self {
 	if n.pg == nil {
 		return self
 	}
+	if n.pg.shut > 0 {
+		self.Server, self.Shut = notify.ServerStarting, max(1, ticks(w.now-n.pg.shut))
+		return self
+	}
 	self.Server, self.End = n.pg.mode, d.flushed.end
 	switch n.pg.mode {
 	case notify.ServerStandby:

@@ -13,6 +13,7 @@ type server struct {
 	mode    notify.Server
 	hung    bool
 	hungFor int
+	shut    int                // tick of its shutdown checkpoint, processes of it being left; 0: none yet
 	names   string             // synchronous_standby_names in force
 	in      *stream            // from the primary
 	out     map[string]*stream // to standbys, by node
@@ -59,16 +60,21 @@ func (w *world) loseServer(n *box) {
 	if n.pg.mode == notify.ServerStandby && w.rollIf(w.slow, 2, "minimum recovery point") == 0 {
 		n.data.least = n.pg.replay
 	}
+	n.data.clean = n.pg.shut > 0
 	n.pg = nil
-	n.data.clean = false
 }
 
 // stopServer is a fast stop. Clients get no answer any more. A primary's
 // walsenders send everything, its shutdown checkpoint included, as far as the
-// network lets them; where that takes too long the stop is immediate.
+// network lets them; where that takes too long the stop is immediate. A server
+// that has shut down may have processes left, which go on sending.
 func (w *world) stopServer(n *box) {
 	s := n.pg
 	if s == nil {
+		return
+	}
+	if s.shut > 0 {
+		w.gone(n)
 		return
 	}
 	if s.hung || (s.mode == notify.ServerPrimary && w.roll(6, "immediate stop") == 5) {
@@ -81,12 +87,34 @@ func (w *world) stopServer(n *box) {
 		w.pumpOut(n)
 		n.data.append("shutdown checkpoint")
 		n.data.flushed = n.data.tip
+		if w.roll(3, "processes are left") == 2 {
+			s.mode, s.shut, n.data.clean = notify.ServerStarting, w.now, true
+			w.log("%s: postgres has shut down at %s, and processes of it are left", n.name, n.data.tip.end)
+			return
+		}
 		w.pumpOut(n)
 	}
 	n.data.flushed, n.data.least = n.data.tip, s.replay
 	n.pg = nil
 	n.data.clean = true
 	w.log("%s: postgres stopped cleanly at %s", n.name, n.data.tip.end)
+}
+
+// gone is the end of what was left of a server that had shut down.
+func (w *world) gone(n *box) {
+	n.pg = nil
+	w.log("%s: the last processes of postgres end", n.name)
+}
+
+// lingering is what is left of a server that has shut down, for one tick.
+func (w *world) lingering(n *box) {
+	if n.pg == nil || n.pg.shut == 0 || n.pg.shut == w.now {
+		return
+	}
+	w.pumpOut(n)
+	if w.now-n.pg.shut > 20 || w.roll(3, "the last processes end") != 2 {
+		w.gone(n)
+	}
 }
 
 func (w *world) pumpOut(n *box) {

@@ -29,7 +29,7 @@ func (w *world) replicate(n *box) {
 // positions, nothing else.
 func (w *world) connect(n *box) {
 	from := w.box(n.data.follows)
-	if from == nil || from == n || from.pg == nil || from.pg.hung || !w.reach(n, from) || n.data.half || from.data.half {
+	if from == nil || from == n || from.pg == nil || from.pg.hung || from.pg.shut > 0 || !w.reach(n, from) || n.data.half || from.data.half {
 		return
 	}
 	mine := n.data.tip

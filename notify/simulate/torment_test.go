@@ -79,14 +79,15 @@ func killing(w *world, n *box) {
 		return
 	}
 	w.log("%s: postgres is killed", n.name)
+	asked := n.pg.shut > 0
 	w.loseServer(n)
 	if n.sup != nil {
-		n.sup.died = true
+		n.sup.died = !asked
 	}
 }
 
 func hanging(_ *world, n *box) {
-	if n.pg != nil {
+	if n.pg != nil && n.pg.shut == 0 {
 		n.pg.hung = true
 	}
 }

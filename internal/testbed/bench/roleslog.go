@@ -21,9 +21,7 @@ var stalled = []moment{
 	{"the server's sessions end", false, regexp.MustCompile(`LOG:  shutting down`)},
 	{"it waits for its senders of WAL", false, regexp.MustCompile(`checkpoint starting: shutdown`)},
 	{"its shutdown checkpoint", false, regexp.MustCompile(`LOG:  checkpoint complete`)},
-	{"the last WAL goes to the heir, the last processes end", false, regexp.MustCompile(`database system is shut down`)},
-	{"the supervisor sees it", false, regexp.MustCompile(`msg="postgres has stopped"`)},
-	{"until the heir has that checkpoint", false, regexp.MustCompile(`the right to open goes to .* do=release`)},
+	{"the supervisor sees it, and that the heir has it", false, regexp.MustCompile(`the right to open goes to .* do=release`)},
 	{"release: role record and standby.signal durable", false, regexp.MustCompile(`msg="role: the right to open was given to`)},
 	{"the heir hears of it", true, regexp.MustCompile(`gave the right to open to this node`)},
 	{"its role record durable, promotion asked for", true, regexp.MustCompile(`LOG:  received promote request`)},
@@ -37,7 +35,7 @@ var stalled = []moment{
 var died = append([]moment{
 	{"the supervisor sees it", false, regexp.MustCompile(`msg="postgres ended by itself"`)},
 	{"the other processes end", false, regexp.MustCompile(`postgres died here with all its processes.* phase=`)},
-}, stalled[6:]...)
+}, stalled[4:]...)
 
 // told is the end of a handover's preparation, and the beginning of the stall.
 var told = regexp.MustCompile(`msg="role: handing over to .* do="hand over"`)
