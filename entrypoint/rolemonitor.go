@@ -10,7 +10,7 @@ import (
 
 const (
 	// monitorEvery is how often the server is asked about replication.
-	monitorEvery = 800 * time.Millisecond
+	monitorEvery = 500 * time.Millisecond
 	// monitorFast is how often while roles are about to change.
 	monitorFast = 5 * time.Millisecond
 	// monitorWithin bounds one answer.

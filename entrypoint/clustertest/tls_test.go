@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"database/sql"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -205,12 +206,15 @@ func TestAServersOwnCertificateStaysAndIsVerified(t *testing.T) {
 	}
 	c := testbed.RunCluster(t, spec)
 	p := c.WaitWhole(2 * long)
-	secureSenders(t, p)
+	db := p.DB()
 	var ssl, file string
-	var secure bool
-	err := p.DB().QueryRow(`select current_setting('ssl'), current_setting('ssl_cert_file'),
-		(select bool_and(ssl) from pg_stat_replication join pg_stat_ssl using (pid))`).Scan(&ssl, &file, &secure)
-	if err != nil || ssl != "on" || file != "/etc/own.crt" || !secure {
-		t.Error(ssl, file, secure, err)
+	var secure sql.NullBool // none where the standby is just connecting again
+	p.Eventually(long, "the standby is connected", func() bool {
+		err := db.QueryRow(`select current_setting('ssl'), current_setting('ssl_cert_file'),
+			(select bool_and(ssl) from pg_stat_replication join pg_stat_ssl using (pid))`).Scan(&ssl, &file, &secure)
+		return err == nil && secure.Valid
+	})
+	if ssl != "on" || file != "/etc/own.crt" || !secure.Bool {
+		t.Error(ssl, file, secure)
 	}
 }

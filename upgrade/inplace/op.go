@@ -57,7 +57,8 @@ func (o *Operation) Save() error {
 	if err != nil {
 		return err
 	}
-	o.publish(j)
+	// Who reads that it is done may read the result, and order the next thing.
+	defer o.publish(j)
 	return durable.WriteJSON(o.Site.Root, ResultFile, j.Upgrade, uid, gid)
 }
 
