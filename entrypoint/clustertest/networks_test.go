@@ -26,7 +26,7 @@ func movesTwice(t *testing.T, c *testbed.Cluster, load *testbed.Running) {
 	p := c.WaitWhole(long)
 	load.Lap()
 	handOver(t, p)
-	p = c.WaitWhole(2 * long)
+	c.WaitWhole(2 * long)
 	flowing(t, load)
 	t.Log("switchover:", load.Lap())
 	p = c.WaitWhole(2 * long) // a busy machine may have promoted since

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"database/sql"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -208,13 +207,13 @@ func TestAServersOwnCertificateStaysAndIsVerified(t *testing.T) {
 	p := c.WaitWhole(2 * long)
 	db := p.DB()
 	var ssl, file string
-	var secure sql.NullBool // none where the standby is just connecting again
+	var secure *bool // none where the standby is just connecting again
 	p.Eventually(long, "the standby is connected", func() bool {
 		err := db.QueryRow(`select current_setting('ssl'), current_setting('ssl_cert_file'),
 			(select bool_and(ssl) from pg_stat_replication join pg_stat_ssl using (pid))`).Scan(&ssl, &file, &secure)
-		return err == nil && secure.Valid
+		return err == nil && secure != nil
 	})
-	if ssl != "on" || file != "/etc/own.crt" || !secure.Bool {
-		t.Error(ssl, file, secure)
+	if ssl != "on" || file != "/etc/own.crt" || !*secure {
+		t.Error(ssl, file, *secure)
 	}
 }

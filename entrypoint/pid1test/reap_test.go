@@ -210,13 +210,13 @@ func TestWarningsAtTheStartNameWhatHurtsLater(t *testing.T) {
 	if said := strings.Contains(poor.Logs(), "vm.overcommit_memory is "+overcommit); said == (overcommit == "2") {
 		t.Errorf("vm.overcommit_memory is %s, and the warning was said: %v", overcommit, said)
 	}
-	st := awaitState(t, poor, "it shows warnings", func(st node.State) bool {
+	awaitState(t, poor, "it shows warnings", func(st node.State) bool {
 		all := strings.Join(st.Warnings, "\n")
 		return strings.Contains(all, "/dev/shm has 64MB") && strings.Contains(all, "the volume has")
 	})
 	rich := server(t, env("PGBATON_DISK_WARN", "0"), func(s *testbed.Spec) { s.ShmSize = 256 << 20 })
 	rich.WaitReady(soon)
-	st = awaitState(t, rich, "it runs", func(st node.State) bool { return st.Phase == node.Running })
+	st := awaitState(t, rich, "it runs", func(st node.State) bool { return st.Phase == node.Running })
 	for _, w := range st.Warnings {
 		if strings.Contains(w, "/dev/shm") || strings.Contains(w, "the volume has") {
 			t.Errorf("a container with enough of both warns: %s", w)
