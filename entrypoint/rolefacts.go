@@ -32,8 +32,10 @@ func (s *supervisor) decideRole() {
 	s.cl.facts = f
 	s.cl.verdict = notify.Decide(f)
 	s.takeSeat(f)
-	if p, found := f.Primary(); found && p.State.Node != s.set.Node && p.State.Cluster.Open {
-		s.cl.fleet.Calm() // whoever was waited for is there
+	if r := s.cl.record; r != nil && r.Released != nil {
+		if p, found := f.Primary(); found && p.State.Node == r.Released.Target && p.State.Cluster.Open {
+			s.cl.fleet.Calm() // whom the fast questions were about is there
+		}
 	}
 	s.keepLease(&f)
 	if v := s.cl.verdict; string(v.Do)+v.Why != s.cl.said {
