@@ -1,15 +1,8 @@
 package clustertest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -18,73 +11,12 @@ import (
 	"github.com/pgbaton/pgbaton/internal/testbed"
 )
 
-// authority signs certificates.
-type authority struct {
-	t      *testing.T
-	cert   *x509.Certificate
-	key    *ecdsa.PrivateKey
-	pem    string
-	serial int64
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &authority{t: t, key: key, serial: 1}
-	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority " + rand.Text()}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.pem = a.sign(a.cert, &key.PublicKey)
-	return a
-}
-
-func (a *authority) sign(c *x509.Certificate, key *ecdsa.PublicKey) string {
-	a.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-// issue makes a certificate with no name that anybody connects to, and its key.
-func (a *authority) issue() (cert, key string, serial int64) {
-	a.t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	der, err := x509.MarshalECPrivateKey(k)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.serial++
-	cert = a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: "a node"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, &k.PublicKey)
-	return cert, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})), a.serial
-}
-
-// in are the files of a new certificate in a directory, of root's, as secrets are.
-func (a *authority) in(dir string, uid int) []testbed.File {
-	cert, key, _ := a.issue()
-	return []testbed.File{
-		{Path: dir + ".crt", Data: cert, UID: uid}, {Path: dir + ".key", Data: key, Mode: 0o600, UID: uid}, {Path: dir + ".ca", Data: a.pem, UID: uid},
-	}
-}
-
 // certified is the specification of nodes with certificates.
-func certified(a *authority, spec testbed.ClusterSpec) testbed.ClusterSpec {
+func certified(a *testbed.Authority, spec testbed.ClusterSpec) testbed.ClusterSpec {
 	spec.Env = map[string]string{
 		"PGBATON_TLS_CERT": "/etc/node.crt", "PGBATON_TLS_KEY": "/etc/node.key", "PGBATON_TLS_CA": "/etc/node.ca",
 	}
-	spec.Edit = func(n *testbed.Spec) { n.Files = append(n.Files, a.in("/etc/node", 0)...) }
+	spec.Edit = func(n *testbed.Spec) { n.Files = append(n.Files, a.Files("/etc/node", 0)...) }
 	return spec
 }
 
@@ -153,15 +85,15 @@ func answered(t *testing.T, n, at *testbed.Node, database, how, words string) {
 
 func TestWithCertificatesNodesReplicateOverVerifiedTLSAlone(t *testing.T) {
 	t.Parallel()
-	a := newAuthority(t)
+	a := testbed.NewAuthority(t)
 	c, load := loaded(t, certified(a, testbed.ClusterSpec{Nodes: 2}))
 	p := c.WaitWhole(long)
 	standby := c.Others(p)[0]
 	secureSenders(t, p)
 
 	const own = " sslcert=/run/pgbaton/replication.crt sslkey=/run/pgbaton/replication.key"
-	stranger := newAuthority(t)
-	standby.Write(stranger.in("/tmp/stranger", 999)...)
+	stranger := testbed.NewAuthority(t)
+	standby.Write(stranger.Files("/tmp/stranger", 999)...)
 	// A user's rule that lets everybody in does not let the role in without TLS.
 	p.MustExec("bash", "-c", `sed -i '1i host all all all trust\nhost replication all all trust' $PGDATA/pg_hba.conf`)
 	orders(t, p, "reload")
@@ -186,7 +118,7 @@ func TestWithCertificatesNodesReplicateOverVerifiedTLSAlone(t *testing.T) {
 	secureSenders(t, p)
 	standby.MustExec("sh", "-c", "ls /var/lib/postgresql/.pgbaton/diverged/*/report.json") // it was a rewind
 
-	cert, key, serial := a.issue()
+	cert, key, serial := a.Issue()
 	p.Write(testbed.File{Path: "/etc/node.crt", Data: cert}, testbed.File{Path: "/etc/node.key", Data: key, Mode: 0o600})
 	p.Eventually(long, "the server shows the certificate that was renewed", func() bool { return serverSerial(p) == serial })
 	flowing(t, load)
@@ -195,12 +127,12 @@ func TestWithCertificatesNodesReplicateOverVerifiedTLSAlone(t *testing.T) {
 
 func TestAServersOwnCertificateStaysAndIsVerified(t *testing.T) {
 	t.Parallel()
-	a := newAuthority(t)
+	a := testbed.NewAuthority(t)
 	spec := certified(a, testbed.ClusterSpec{Nodes: 2, Major: 17})
 	add := spec.Edit
 	spec.Edit = func(n *testbed.Spec) {
 		add(n)
-		n.Files = append(n.Files, a.in("/etc/own", 999)...)
+		n.Files = append(n.Files, a.Files("/etc/own", 999)...)
 		n.Args = []string{"postgres", "-c", "ssl=on", "-c", "ssl_cert_file=/etc/own.crt", "-c", "ssl_key_file=/etc/own.key"}
 	}
 	c := testbed.RunCluster(t, spec)

@@ -59,12 +59,14 @@ type Arbiter struct {
 	kick    chan struct{}
 	want    atomic.Bool // the lease
 	lease   clientv3.LeaseID
+	unkeep  func() // ends the prolonging of lease
 
 	reading sync.Mutex // one reading at a time, so that a later one is newer
 
 	mu     sync.Mutex
 	client *clientv3.Client // nil: none
 	fails  int
+	kept   time.Time // the lease was prolonged last
 	seen   Seen
 	raw    string // the record as it was read
 }
@@ -109,7 +111,7 @@ func (a *Arbiter) run(ctx context.Context) {
 func (a *Arbiter) round(ctx context.Context) {
 	c, err := a.dial(ctx)
 	if err != nil {
-		a.note(nil, "", plain(err))
+		a.note(nil, "", a.cfg.explain(ctx, err))
 	} else {
 		kept := a.keepLease(ctx, c)
 		err = a.read(ctx, c, kept)
@@ -148,7 +150,7 @@ func (a *Arbiter) dial(ctx context.Context) (*clientv3.Client, error) {
 func (a *Arbiter) hangUp() {
 	a.mu.Lock()
 	c := a.client
-	a.client = nil
+	a.client, a.kept = nil, time.Time{}
 	a.mu.Unlock()
 	if c != nil {
 		_ = c.Close() // nothing is waited for any more
@@ -164,7 +166,7 @@ func (a *Arbiter) read(ctx context.Context, c *clientv3.Client, kept error) erro
 	defer cancel()
 	r, err := c.Get(ctx, a.cfg.prefix(), clientv3.WithPrefix())
 	if err != nil {
-		a.note(nil, "", plain(err))
+		a.note(nil, "", a.cfg.explain(ctx, err))
 		return err
 	}
 	next, raw, err := a.cfg.seen(r)

@@ -3,7 +3,12 @@ package arbiter
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +157,88 @@ func TestAnEtcdThatIsAwayBlocksNothingAndIsFoundAgain(t *testing.T) {
 		away.back()
 		until(t, a, "etcd again", answers)
 	}
+}
+
+func TestAnEtcdWithTLSAndUsersIsReachedWithBothAlone(t *testing.T) {
+	t.Parallel()
+	ours, others := testbed.NewAuthority(t), testbed.NewAuthority(t)
+	net := testbed.NewNetwork(t)
+	etcd := testbed.RunSecureEtcd(t, net, ours, "baton", "s e/c:ret")
+	right := Config{
+		Endpoints: []string{"https://" + etcd.Spec.IP + ":2379"}, User: "baton", Password: "s e/c:ret", Cluster: "main", Node: "n1",
+	}
+	right.CA, right.Cert, right.Key = certificate(t, ours)
+	open := Start(t.Context(), right, func() {})
+	until(t, open, "etcd", answers)
+	open.Hold(true)
+	swapped(t, open, node.ClusterRecord{Epoch: 1, Why: "made"}, false)
+	until(t, open, "its own lease", func(s Seen) bool { return s.Lease == "n1" })
+	before := logins(t, right)
+	time.Sleep(2 * leaseSeconds * time.Second)
+	if n := logins(t, right); n > before+1 { // one more where a busy machine broke the connection
+		t.Errorf("%d logins while a lease was kept", n-before)
+	}
+	until(t, open, "its own lease still", func(s Seen) bool { return s.Lease == "n1" })
+
+	for what, change := range map[string]func(*Config){
+		"certificate signed by unknown authority": func(c *Config) { c.CA, _, _ = certificate(t, others) },
+		"remote error: tls":                       func(c *Config) { _, c.Cert, c.Key = certificate(t, others) },
+		"certificate required":                    func(c *Config) { c.Cert, c.Key = "", "" },
+		"authentication failed":                   func(c *Config) { c.Password = "wrong" },
+		"permission denied":                       func(c *Config) { c.User, c.Password = "", "" },
+	} {
+		wrong := right
+		wrong.Node = "n2"
+		change(&wrong)
+		a := Start(t.Context(), wrong, func() {})
+		s := until(t, a, what, func(s Seen) bool { return s.Err != nil && strings.Contains(s.Err.Error(), what) })
+		if s.Record != nil || s.ID != "" || strings.Contains(s.Err.Error(), wrong.Password) && wrong.Password != "" {
+			t.Errorf("%s: %+v", what, s)
+		}
+	}
+}
+
+// logins is how often etcd has checked a password.
+func logins(t *testing.T, c Config) (n int) {
+	t.Helper()
+	secure, err := c.tls()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: secure}, Timeout: long}
+	defer client.CloseIdleConnections()
+	r, err := client.Get(c.Endpoints[0] + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^grpc_server_started_total\{grpc_method="Authenticate".* (\d+)$`).FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("etcd counts no logins: %.2000s", text)
+	}
+	n, err = strconv.Atoi(string(found[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// certificate is what a node shows to etcd, and by what it knows it, in files.
+func certificate(t *testing.T, a *testbed.Authority) (ca, cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	crt, secret, _ := a.Issue()
+	ca, cert, key = filepath.Join(dir, "ca"), filepath.Join(dir, "crt"), filepath.Join(dir, "key")
+	for path, text := range map[string]string{ca: a.PEM, cert: crt, key: secret} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ca, cert, key
 }
 
 func TestAnEndpointThatIsNoneIsSaid(t *testing.T) {
