@@ -47,6 +47,7 @@ func TestAnswersToPeers(t *testing.T) {
 		{name: "silence means something else here", ask: AskArm, change: func(f *Facts, _ *Request) { f.Policy.OnSilence = SilenceBoth }},
 		{name: "it gives its right up", ask: AskDisarm, done: true, record: unarmedNow},
 		{name: "it gives it up whatever it does", ask: AskDisarm, change: self(func(s *Self) { s.Server = ServerDown }), done: true, record: unarmedNow},
+		{name: "it has no right, and writes nothing, which a full disk might not take", ask: AskDisarm, change: self(func(s *Self) { s.Record.Armed = nil }), done: true},
 		{name: "it never had a right in a newer epoch", ask: AskDisarm, change: asked(func(q *Request) { q.Epoch, q.Promotion = 2, "p2" }), done: true},
 		{name: "an older epoch's disarming", ask: AskDisarm, change: self(func(s *Self) { s.Record.Epoch = 2 })},
 		{name: "it is ready to take over", ask: AskPrepare, done: true},

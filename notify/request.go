@@ -63,6 +63,9 @@ func Answer(f Facts, q Request) (Reply, *node.Record) {
 	case AskArm:
 		return answerArm(f, q)
 	case AskDisarm:
+		if r.Armed == nil { // nothing to write: a full disk could not take it
+			return Reply{Done: true, Why: "it is not armed", Record: r}, nil
+		}
 		next := clone(r)
 		next.Armed = nil
 		return Reply{Done: true, Why: "disarmed", Record: next}, next
