@@ -58,15 +58,13 @@ type Arbiter struct {
 	changed func()
 	kick    chan struct{}
 	want    atomic.Bool // the lease
-	lease   clientv3.LeaseID
-	unkeep  func() // ends the prolonging of lease
+	lease   *lease      // nil: none
 
 	reading sync.Mutex // one reading at a time, so that a later one is newer
 
 	mu     sync.Mutex
 	client *clientv3.Client // nil: none
 	fails  int
-	kept   time.Time // the lease was prolonged last
 	seen   Seen
 	raw    string // the record as it was read
 }
@@ -150,8 +148,9 @@ func (a *Arbiter) dial(ctx context.Context) (*clientv3.Client, error) {
 func (a *Arbiter) hangUp() {
 	a.mu.Lock()
 	c := a.client
-	a.client, a.kept = nil, time.Time{}
+	a.client = nil
 	a.mu.Unlock()
+	a.lease = nil // what prolonged it ends with the client
 	if c != nil {
 		_ = c.Close() // nothing is waited for any more
 	}
