@@ -87,6 +87,7 @@ type initProcess struct {
 	link     link
 	ready    bool
 	queue    []syscall.Signal // for a child that is not ready
+	stops    []syscall.Signal // that ask for the container's end: every supervisor hears of them
 	restarts int
 	note     []byte
 	lock     int // descriptor of the volume's lock, -1 while there is none
@@ -208,10 +209,11 @@ func (p *initProcess) take(pk packet) {
 	switch pk.kind {
 	case kindReady:
 		p.ready = true
-		for _, s := range p.queue {
+		queue := append(slices.Clone(p.stops), p.queue...)
+		p.queue = nil
+		for _, s := range queue {
 			p.sendSignal(s)
 		}
-		p.queue = nil
 	case kindNote:
 		p.note = pk.body
 	case kindLock:
@@ -228,17 +230,37 @@ func (p *initProcess) pass(s os.Signal) {
 	if !ok {
 		return
 	}
-	if !p.ready {
-		if len(p.queue) < cap(p.signals) {
-			p.queue = append(p.queue, sig)
+	switch {
+	case p.child.restart && stops(sig):
+		if !slices.Contains(p.stops, sig) {
+			p.stops = append(p.stops, sig)
 		}
-		return
+	case !p.ready:
+		p.keep(sig)
 	}
-	p.sendSignal(sig)
+	if p.ready {
+		p.sendSignal(sig)
+	}
+}
+
+// stops reports whether a signal asks for the container's end, once and for all.
+// A supervisor that was given it may die before it reads it, or does anything.
+func stops(s syscall.Signal) bool {
+	return s == syscall.SIGTERM || s == syscall.SIGINT || s == syscall.SIGQUIT
+}
+
+// keep keeps a signal for the next child that is ready.
+func (p *initProcess) keep(s syscall.Signal) {
+	if len(p.queue) < cap(p.signals) {
+		p.queue = append(p.queue, s)
+	}
 }
 
 func (p *initProcess) sendSignal(s syscall.Signal) {
-	if err := p.link.send(kindSignal, []byte{byte(s)}, -1); err != nil && !errors.Is(err, syscall.EPIPE) {
+	switch err := p.link.send(kindSignal, []byte{byte(s)}, -1); {
+	case errors.Is(err, syscall.EPIPE): // the child is gone, which is heard next
+		p.keep(s)
+	case err != nil:
 		complain("pass a signal on", err)
 	}
 }

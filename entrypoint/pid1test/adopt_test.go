@@ -145,6 +145,26 @@ func TestDockerStopWhileTheSupervisorIsInItsRestartBackOffEndsCleanly(t *testing
 	stopClean(t, c, v)
 }
 
+// A stop is asked for once. One that its supervisor was given and has not read
+// is told to the next one.
+func TestAStopThatComesAsTheSupervisorDiesIsHeard(t *testing.T) {
+	parallel(t)
+	v := testbed.Initialized(t, image, home)
+	c := on(t, v)
+	c.WaitReady(soon)
+	sup := supervisorOf(t, c)
+	c.Signal(sup, syscall.SIGSTOP)
+	c.Kill("TERM")
+	time.Sleep(time.Second) // init passes it on, to nobody
+	c.Signal(sup, syscall.SIGKILL)
+	if code := c.Wait(soon); code != 0 {
+		t.Errorf("the container ended with %d, want 0", code)
+	}
+	if got := controlState(t, v.At(home), pgdata); got != "shut down" {
+		t.Errorf("the cluster is %q, want \"shut down\"", got)
+	}
+}
+
 // A stop is asked for once. A supervisor that dies after it took the order
 // must not leave one behind that has never heard of it.
 func TestAStopThatIsUnderWayGoesOnWhenTheSupervisorIsKilled(t *testing.T) {
