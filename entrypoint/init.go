@@ -209,7 +209,7 @@ func (p *initProcess) take(pk packet) {
 	switch pk.kind {
 	case kindReady:
 		p.ready = true
-		queue := append(slices.Clone(p.stops), p.queue...)
+		queue := slices.Concat(p.stops, p.queue)
 		p.queue = nil
 		for _, s := range queue {
 			p.sendSignal(s)

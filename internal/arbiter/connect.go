@@ -64,8 +64,11 @@ const explainWithin = 300 * time.Millisecond
 // explain says why nothing was answered in time, where that lies in the
 // certificates: etcd's client keeps it to itself.
 func (c Config) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
 	secure, e := c.tls()
-	if !errors.Is(err, context.DeadlineExceeded) || e != nil || secure == nil {
+	if e != nil || secure == nil {
 		return plain(err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), explainWithin)
