@@ -79,7 +79,7 @@ func (s *supervisor) run(name string, do func(ctx context.Context) (apply func()
 }
 
 func (s *supervisor) wakeIn(d time.Duration) {
-	time.AfterFunc(d, func() { s.post(func() {}) })
+	time.AfterFunc(d, s.wake)
 }
 
 // refuse ends the container with an error, or holds where clients were served.

@@ -83,7 +83,7 @@ func (s *supervisor) joinCluster(ctx context.Context) {
 		return
 	}
 	s.cl.instance, s.cl.token, s.cl.started, s.cl.names = randomID(), randomID(), time.Now(), true
-	s.cl.fleet = fleet.Start(ctx, s.set.Peers, s.dialPeer, s.cl.instance, func() { s.post(func() {}) })
+	s.cl.fleet = fleet.Start(ctx, s.set.Peers, s.dialPeer, s.cl.instance, s.wake)
 	s.startArbiter(ctx)
 	s.startVRRP(ctx)
 }

@@ -90,6 +90,7 @@ type initProcess struct {
 	stops    []syscall.Signal // that ask for the container's end: every supervisor hears of them
 	restarts int
 	note     []byte
+	notes    notes
 	lock     int // descriptor of the volume's lock, -1 while there is none
 }
 
@@ -161,7 +162,7 @@ func (p *initProcess) start() (<-chan packet, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.link = l
+	p.link, p.notes = l, notes{}
 	attr := &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: []uintptr{0, 1, 2, far.Fd()},
@@ -214,8 +215,10 @@ func (p *initProcess) take(pk packet) {
 		for _, s := range queue {
 			p.sendSignal(s)
 		}
-	case kindNote:
-		p.note = pk.body
+	case kindPart, kindNote:
+		if note, whole := p.notes.take(pk); whole {
+			p.note = note
+		}
 	case kindLock:
 		if p.lock >= 0 {
 			_ = syscall.Close(p.lock)

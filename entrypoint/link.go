@@ -12,10 +12,11 @@ import (
 // The link is a pair of SOCK_SEQPACKET sockets between Init and its child,
 // which has it as descriptor 3. A packet is one byte of kind and a payload.
 //
-//	hello    Init → child   first packet: number of restarts, the note of the child before, its lock
+//	hello    Init → child   first packet: number of restarts, the lock of the child before; its note follows
 //	signal   Init → child   a signal number
 //	ready    child → Init   signals may be sent now
-//	note     child → Init   keep this for my successor
+//	part     both ways      the next part of a note
+//	note     both ways      its last part; Init keeps it for the child's successor
 //	lock     child → Init   keep this descriptor open (the volume's flock)
 //	exit     child → Init   end the container with this code
 //
@@ -24,6 +25,7 @@ const (
 	kindHello  = 'H'
 	kindSignal = 'G'
 	kindReady  = 'R'
+	kindPart   = 'P'
 	kindNote   = 'N'
 	kindLock   = 'L'
 	kindExit   = 'E'
@@ -31,7 +33,8 @@ const (
 
 const (
 	linkFD = 3
-	// maxPacket bounds a packet, and so the note.
+	// maxPacket bounds a packet, kind and all. A note may be longer: what init
+	// scripts exported for postgres is in it.
 	maxPacket = 8 << 10
 )
 
@@ -68,7 +71,7 @@ func openLink() (link, error) {
 // send sends one packet, with a descriptor where fd >= 0.
 func (l link) send(kind byte, body []byte, fd int) error {
 	if len(body)+1 > maxPacket {
-		return fmt.Errorf("send packet %c: %d bytes are too many", kind, len(body))
+		return fmt.Errorf("send packet %c: %d bytes are too many", kind, len(body)+1)
 	}
 	var rights []byte
 	if fd >= 0 {
@@ -125,22 +128,67 @@ type hello struct {
 }
 
 func (l link) sendHello(restarts int, note []byte, lock int) error {
-	return l.send(kindHello, append(binary.BigEndian.AppendUint32(nil, uint32(restarts)), note...), lock)
+	if err := l.send(kindHello, binary.BigEndian.AppendUint32(nil, uint32(restarts)), lock); err != nil {
+		return err
+	}
+	return l.sendNote(note)
+}
+
+// sendNote sends a note of any length.
+func (l link) sendNote(body []byte) error {
+	for len(body) > maxPacket-1 {
+		if err := l.send(kindPart, body[:maxPacket-1], -1); err != nil {
+			return err
+		}
+		body = body[maxPacket-1:]
+	}
+	return l.send(kindNote, body, -1)
+}
+
+// notes puts notes together. One whose last part never came is no note.
+type notes struct{ parts []byte }
+
+// take takes a packet in and returns the note that it completes.
+func (n *notes) take(p packet) (note []byte, whole bool) {
+	n.parts = append(n.parts, p.body...)
+	if p.kind == kindPart {
+		return nil, false
+	}
+	note, n.parts = n.parts, nil
+	return note, true
 }
 
 func (l link) receiveHello() (hello, error) {
-	p, err := l.receive(make([]byte, maxPacket))
+	buf := make([]byte, maxPacket)
+	p, err := l.receive(buf)
 	if err != nil {
 		return hello{}, fmt.Errorf("receive the greeting of init: %w", err)
 	}
-	if p.kind != kindHello || len(p.body) < 4 {
+	if p.kind != kindHello || len(p.body) != 4 {
 		return hello{}, fmt.Errorf("receive the greeting of init: unexpected packet %c", p.kind)
 	}
-	h := hello{restarts: int(binary.BigEndian.Uint32(p.body)), note: p.body[4:]}
+	h := hello{restarts: int(binary.BigEndian.Uint32(p.body))}
 	if p.fd >= 0 {
 		h.lock = os.NewFile(uintptr(p.fd), "lock")
 	}
-	return h, nil
+	h.note, err = l.receiveNote(buf)
+	return h, err
+}
+
+func (l link) receiveNote(buf []byte) ([]byte, error) {
+	var n notes
+	for {
+		p, err := l.receive(buf)
+		if err != nil {
+			return nil, fmt.Errorf("receive the note of the supervisor before: %w", err)
+		}
+		if p.kind != kindPart && p.kind != kindNote {
+			return nil, fmt.Errorf("receive the note of the supervisor before: unexpected packet %c", p.kind)
+		}
+		if note, whole := n.take(p); whole {
+			return note, nil
+		}
+	}
 }
 
 // exit asks Init to end the container.

@@ -48,6 +48,44 @@ func TestHelloCarriesTheNoteAndTheLock(t *testing.T) {
 	}
 }
 
+// TestANoteOfAnyLengthReachesTheNextSupervisor: what init scripts exported, and a
+// long command line, may be larger than a packet; nothing of it is ever left out.
+func TestANoteOfAnyLengthReachesTheNextSupervisor(t *testing.T) {
+	for _, n := range []int{0, 1, maxPacket - 6, maxPacket - 5, maxPacket - 4, maxPacket - 2, maxPacket - 1, maxPacket, maxPacket + 1, 2*maxPacket - 2, 1 << 20} {
+		note := []byte(strings.Repeat("note", n/4+1)[:n])
+		init, child := pair(t)
+		p := &initProcess{lock: -1}
+		told := make(chan error, 1)
+		go func() { told <- child.sendNote(note) }()
+		for whole := false; !whole; {
+			pk, err := init.receive(make([]byte, maxPacket))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.take(pk)
+			whole = pk.kind == kindNote
+		}
+		greeted := make(chan error, 1)
+		go func() { greeted <- init.sendHello(1, p.note, -1) }()
+		h, err := child.receiveHello()
+		if err := errors.Join(err, <-told, <-greeted); err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		if string(h.note) != string(note) {
+			t.Errorf("of a note of %d bytes %d arrived", n, len(h.note))
+		}
+	}
+}
+
+// TestANoteThatItsSupervisorDiedOverIsNone: the one before stays.
+func TestANoteThatItsSupervisorDiedOverIsNone(t *testing.T) {
+	p := &initProcess{note: []byte("the one before"), lock: -1}
+	p.take(packet{kind: kindPart, body: []byte("half of"), fd: -1})
+	if string(p.note) != "the one before" {
+		t.Errorf("the note is %q", p.note)
+	}
+}
+
 func TestTheEndOfTheLinkIsSeen(t *testing.T) {
 	near, far, err := newLink()
 	if err != nil {

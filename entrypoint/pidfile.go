@@ -66,7 +66,7 @@ func (s *supervisor) watchForeign(v *volume, path string) {
 		v.pidHolder += " (on " + name + ")"
 		return
 	}
-	w, err := watchPidFile(path, func() { s.post(func() {}) })
+	w, err := watchPidFile(path, s.wake)
 	if err != nil {
 		s.log.Warn("cannot watch", "error", err)
 		return

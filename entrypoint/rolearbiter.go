@@ -36,7 +36,7 @@ func (s *supervisor) startArbiter(ctx context.Context) {
 	s.cl.arbiter = arbiter.Start(ctx, arbiter.Config{
 		Endpoints: s.set.Etcd, User: s.set.EtcdUser, Password: s.set.EtcdPassword.Reveal(),
 		CA: ca, Cert: s.set.TLSCert, Key: s.set.TLSKey, Cluster: s.set.Cluster, Node: s.set.Node,
-	}, func() { s.post(func() {}) })
+	}, s.wake)
 }
 
 // arbiterFacts is what is known of the arbiter's record.

@@ -36,15 +36,11 @@ func (s *supervisor) Role(ctx context.Context, body []byte) ([]byte, error) {
 		reply, err := s.answerPeer(q)
 		done <- result{reply, err}
 	})
-	select {
-	case r := <-done:
-		if r.err != nil {
-			return nil, r.err
-		}
-		return json.Marshal(r.reply)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	r, err := await(ctx, s.mail, done)
+	if err = errors.Join(err, r.err); err != nil {
+		return nil, err
 	}
+	return json.Marshal(r.reply)
 }
 
 // roles is who answers peers, where there are any.

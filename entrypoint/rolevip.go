@@ -63,12 +63,7 @@ func (s *supervisor) VRRP(ctx context.Context, e node.VRRPEvent) (string, error)
 		}
 		answer <- s.why
 	})
-	select {
-	case why := <-answer:
-		return why, nil
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
+	return await(ctx, s.mail, answer)
 }
 
 // heardVRRP notes an event. Events are hints: the peers are asked at once
@@ -133,6 +128,7 @@ func (s *supervisor) startVRRP(ctx context.Context) {
 		return
 	}
 	s.cl.keepalived, s.cl.seats = d, d
+	s.endings = append(s.endings, ending{"keepalived", d.Stop})
 }
 
 // heardKeepalived looks at everything anew: an event is a hint.

@@ -76,12 +76,8 @@ func (s *supervisor) widen(ctx context.Context, by int) error {
 		done <- nil
 	}
 	s.post(ask)
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	said, err := await(ctx, s.mail, done)
+	return errors.Join(said, err)
 }
 
 // letIn waits until a reload has reached new connections.

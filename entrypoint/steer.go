@@ -14,6 +14,7 @@ import (
 
 // waiter is an order whose end somebody waits for.
 type waiter struct {
+	ctx  context.Context // whoever waits
 	done func() (bool, error)
 	tell chan error
 }
@@ -31,14 +32,14 @@ func (s *supervisor) Do(ctx context.Context, o node.Order) error {
 			tell <- err
 			return
 		}
-		s.waiters = append(s.waiters, waiter{done, tell})
+		s.waiters = append(s.waiters, waiter{ctx, done, tell})
 	})
-	select {
-	case err := <-tell:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for %s: %w", o.Do, ctx.Err())
+	err, failed := await(ctx, s.mail, tell)
+	if failed != nil {
+		s.wake() // nobody waits for it any more
+		return fmt.Errorf("wait for %s: %w", o.Do, failed)
 	}
+	return err
 }
 
 // relay gives an order to the node that it is for.
@@ -172,6 +173,9 @@ func (s *supervisor) isRunning(since time.Time) func() (bool, error) {
 
 func (s *supervisor) answerWaiters() {
 	s.waiters = slices.DeleteFunc(s.waiters, func(w waiter) bool {
+		if w.ctx.Err() != nil {
+			return true // a script that gives up and asks again leaves nothing behind
+		}
 		done, err := w.done()
 		if done {
 			w.tell <- err

@@ -37,7 +37,7 @@ const (
 )
 
 // supervisor is all state of the process below Init. Only its loop touches it;
-// everything else posts closures to events.
+// everything else puts closures into its mailbox.
 type supervisor struct {
 	version string
 	args    []string // of postgres, without the leading word
@@ -48,7 +48,7 @@ type supervisor struct {
 	api      *nodeapi.Server
 	started  time.Time
 	restarts int // of the supervisor
-	events   chan func()
+	mail     *mailbox
 	snapshot atomic.Pointer[node.State]
 	recent   atomic.Pointer[[]node.Event] // what happened last
 
@@ -66,6 +66,7 @@ type supervisor struct {
 	cl       clustering
 	controls controlCache
 	waiters  []waiter
+	endings  []ending // in their order
 
 	tls *nodeapi.TLS // of the API; nil: in the clear
 
@@ -167,7 +168,7 @@ func Supervise(args []string, version string) int {
 	s := &supervisor{
 		version: version, args: withPostgres(args)[1:], link: l, restarts: h.restarts,
 		started: time.Now(), since: time.Now(), phase: node.Starting, why: "looking at the volume",
-		events: make(chan func(), 64),
+		mail: newMailbox(),
 	}
 	code := s.main(h)
 	if err := l.exit(code); err != nil {
@@ -272,7 +273,17 @@ func (s *supervisor) serveAPI() (err error) {
 		TCP:    s.set.Listen, Token: s.set.Token.Reveal(),
 		AllowedUIDs: []int{int(s.user.UID)}, Log: s.log, Roles: s.roles(), TLS: s.tls,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.endings = append(s.endings, ending{"the API", s.closeAPI})
+	return nil
+}
+
+func (s *supervisor) closeAPI() {
+	if err := s.api.Close(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("close the API", "error", err)
+	}
 }
 
 // resume takes over from a supervisor that died.
@@ -322,12 +333,8 @@ func (s *supervisor) remember() {
 		n.Prepared, n.Ambiguous, n.Named = s.volume.prepared, s.volume.ambiguous, s.volume.place.named
 	}
 	data, err := json.Marshal(n)
-	if len(data) >= maxPacket {
-		n.Past.Exported = nil // what scripts exported may be large; the rest is not
-		data, err = json.Marshal(n)
-	}
 	if err == nil {
-		err = s.link.send(kindNote, data, -1)
+		err = s.link.sendNote(data)
 	}
 	if err != nil {
 		s.log.Error("leave a note for the next supervisor", "error", err)
@@ -351,8 +358,9 @@ func (s *supervisor) listen() {
 	}
 }
 
-// post hands a closure to the loop.
-func (s *supervisor) post(event func()) { s.events <- event }
+// post hands a closure to the loop; wake has it look anew.
+func (s *supervisor) post(event func()) { s.mail.put(event) }
+func (s *supervisor) wake()             { s.mail.ring() }
 
 // loop observes, decides and acts until the container is to end.
 func (s *supervisor) loop() int {
@@ -362,6 +370,7 @@ func (s *supervisor) loop() int {
 		v := decide(s.observe())
 		s.enter(v)
 		if v.do == actEnd {
+			s.mail.close()
 			return s.end(v.code)
 		}
 		if s.act(v) {
@@ -370,8 +379,10 @@ func (s *supervisor) loop() int {
 		s.publish()
 		s.answerWaiters()
 		select {
-		case event := <-s.events:
-			event()
+		case <-s.mail.bell:
+			if event := s.mail.next(); event != nil {
+				event()
+			}
 		case <-tick.C:
 			s.refresh()
 		}
@@ -395,22 +406,6 @@ func (s *supervisor) enter(v verdict) {
 		level = slog.LevelWarn
 	}
 	s.log.Log(context.Background(), level, v.why, "phase", string(v.phase))
-}
-
-// end closes what is open.
-func (s *supervisor) end(code int) int {
-	if s.refusal != nil {
-		fmt.Fprintln(os.Stderr, s.refusal)
-	}
-	if s.cl.keepalived != nil {
-		s.cl.keepalived.Stop()
-	}
-	if s.api != nil {
-		if err := s.api.Close(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			s.log.Warn("close the API", "error", err)
-		}
-	}
-	return code
 }
 
 // onSignal maps what the container got to what the official image's postgres,

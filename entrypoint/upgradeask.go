@@ -44,7 +44,11 @@ func (s *supervisor) watchForUpgrades(v *volume) {
 			}
 			serving := make(chan int, 1)
 			s.post(func() { serving <- s.servedMajor() })
-			found := c.Look(ctx, time.Now(), <-serving)
+			major, err := await(ctx, s.mail, serving)
+			if err != nil {
+				return
+			}
+			found := c.Look(ctx, time.Now(), major)
 			s.post(func() { s.available(found, c) })
 		}
 	}()
