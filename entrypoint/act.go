@@ -39,6 +39,8 @@ func (s *supervisor) act(v verdict) bool {
 		s.startInitialize()
 	case actAdopt:
 		return s.adopt()
+	case actEvict:
+		s.startEvict()
 	case actStart:
 		s.start()
 		return true

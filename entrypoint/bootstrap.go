@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,11 +21,6 @@ import (
 // tempServerStep is the step before postmaster.opts is sure to survive a loss
 // of power.
 const tempServerStep = "temporary server"
-
-// tempStop bounds how long the temporary server may take for a fast shutdown
-// when the container is to end; a crash is harmless then, for the half-made
-// cluster is kept aside anyway.
-const tempStop = 5 * time.Second
 
 // initState is the record of an initialisation that is under way. As long as
 // it is there the data directory counts as half-made.
@@ -70,6 +64,9 @@ func (b *bootstrap) run(ctx context.Context) (exported []string, err error) {
 	}
 	if warning != "" {
 		fmt.Fprintln(os.Stderr, warning)
+	}
+	if err := pg.AsUser(&b.user, func() error { return readableScripts(scriptsDir, b.user) }); err != nil {
+		return nil, err
 	}
 	if err := b.enter("initdb"); err != nil {
 		return nil, err
@@ -225,7 +222,7 @@ func (b *bootstrap) fill(ctx context.Context) (exported []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, stopTemp(ctx, p)) }()
+	defer func() { err = errors.Join(err, stopTemp(ctx, p), b.stopRestarted(ctx)) }()
 	// postgres does not sync postmaster.opts, by which servedByOthers tells
 	// this server from somebody else's.
 	rel, err := filepath.Rel(b.place.volume, filepath.Join(b.place.pgdata, "postmaster.opts"))
@@ -246,69 +243,4 @@ func (b *bootstrap) login(file pg.PidFile) pg.Login {
 		SocketDir: file.SocketDir, Port: file.Port, User: b.off.User,
 		Password: b.off.Password.Reveal(), Database: "postgres", PeerUID: int(b.user.UID),
 	}
-}
-
-// startTemp starts the server that nobody reaches over TCP and waits until it
-// accepts connections.
-func (b *bootstrap) startTemp(ctx context.Context) (*proc.Process, pg.PidFile, error) {
-	args := append(slices.Clone(b.args), "-c", "listen_addresses=", "-p", strconv.Itoa(b.off.Port))
-	before := pidFileBefore(b.place.pgdata)
-	p, err := startPostmaster(launch{
-		bin: b.bin, pgdata: b.place.pgdata, args: args, user: b.user, lock: b.lock,
-		env: setEnv(b.env, "NOTIFY_SOCKET", ""),
-	})
-	if err != nil {
-		return nil, pg.PidFile{}, err
-	}
-	if b.root != nil { // a step of docker-entrypoint.sh has no volume open
-		err = recordPidFile(ctx, b.root, b.user, b.place.pgdata, p, before)
-	}
-	file, e := awaitReady(ctx, p, b.place.pgdata, before)
-	if err = errors.Join(err, e); err != nil {
-		return nil, file, errors.Join(fmt.Errorf("start the temporary server: %w", err), stopTemp(ctx, p))
-	}
-	return p, file, nil
-}
-
-// awaitReady polls postmaster.pid, as pg_ctl does, and oftener.
-func awaitReady(ctx context.Context, p *proc.Process, pgdata string, before os.FileInfo) (pg.PidFile, error) {
-	tick := time.NewTicker(readyPoll)
-	defer tick.Stop()
-	for {
-		file, wrote := readPidFile(p, pgdata, before)
-		if wrote && (file.Ready() || file.Status == "standby") {
-			return file, nil
-		}
-		select {
-		case <-ctx.Done():
-			return file, context.Cause(ctx)
-		case <-p.Done():
-			return file, &exitError{p.Status().ExitCode(), fmt.Errorf("postgres ended before it was ready: %s", p.Status())}
-		case <-tick.C:
-		}
-	}
-}
-
-// stopTemp shuts the temporary server down: fast, and where the container is
-// to end meanwhile, immediately after a bound.
-func stopTemp(ctx context.Context, p *proc.Process) error {
-	if err := p.Signal(pg.Fast); err != nil {
-		return err
-	}
-	select {
-	case <-p.Done():
-	case <-ctx.Done():
-		select {
-		case <-p.Done():
-		case <-time.After(tempStop):
-			if err := p.Signal(pg.Immediate); err != nil {
-				return err
-			}
-			<-p.Done()
-		}
-	}
-	if !p.Status().Success() && ctx.Err() == nil {
-		return fmt.Errorf("stop the temporary server: %s", p.Status())
-	}
-	return nil
 }

@@ -48,6 +48,7 @@ type facts struct {
 	quiet     time.Duration // since somebody last opened it
 	watchable bool          // inotify sees other containers open it
 	vouched   bool          // an operator says that it is stale
+	stray     bool          // its process lives here, with other options than the last server of this supervisor's
 
 	server    serverState
 	says      string    // what it wrote into postmaster.pid: ready, standby, stopping
@@ -121,6 +122,7 @@ const (
 	actInitialize
 	actWatch
 	actAdopt
+	actEvict // a server that is none of ours is shut down
 	actStart
 	actStop
 	actUpgrade // the part for which no server runs
@@ -217,6 +219,10 @@ var rows = []row{
 				why: fmt.Sprintf("the postmaster is gone and %d of its processes are not: they could still commit, so they end first", f.leftovers),
 			}
 		},
+	},
+	{
+		func(f facts) bool { return f.ending && f.pidFile == pidFileAlive && !exclusive(f.upgrade) },
+		always(verdict{do: actEvict, phase: node.Ending, why: "the container was asked to stop: a server that somebody else started is shut down first"}),
 	},
 	{
 		func(f facts) bool { return f.ending },
@@ -397,6 +403,13 @@ var rows = []row{
 				why: "an earlier initialisation did not finish (" + f.initState + "): what it made is kept aside, and it begins again",
 			}
 		},
+	},
+	{
+		func(f facts) bool { return f.pidFile == pidFileAlive && f.stray },
+		always(verdict{
+			do: actEvict, phase: node.Stopping,
+			why: "somebody else started a server here with other options than it must have (pg_ctl start, an init script): it is shut down, and started as it must be",
+		}),
 	},
 	{
 		func(f facts) bool { return f.pidFile == pidFileAlive && f.clustered },

@@ -49,6 +49,22 @@ func TestDecide(t *testing.T) {
 		{"ends after an initialisation that was all that was asked for", servable(func(f *facts) { f.initOnly = true }), actEnd, node.Ending, "PGBATON_INIT_ONLY"},
 
 		{"adopts a postmaster that runs here", servable(func(f *facts) { f.pidFile = pidFileAlive }), actAdopt, node.Recovering, "adopting"},
+		{
+			"serves no server that somebody started with other options",
+			servable(func(f *facts) { f.pidFile, f.stray = pidFileAlive, true }), actEvict, node.Stopping, "other options",
+		},
+		{
+			"nor in a cluster, whatever its role",
+			servable(func(f *facts) { f.pidFile, f.stray, f.clustered = pidFileAlive, true, true }), actEvict, node.Stopping, "other options",
+		},
+		{
+			"leaves it alone while an operator wants ours down",
+			servable(func(f *facts) { f.pidFile, f.stray, f.halted = pidFileAlive, true, true }), actWait, node.Stopped, "operator",
+		},
+		{
+			"shuts it down before the container ends",
+			servable(func(f *facts) { f.pidFile, f.halted, f.ending = pidFileAlive, true, true }), actEvict, node.Ending, "shut down first",
+		},
 		{"a pid file of our own dead server is no reason to wait", servable(func(f *facts) { f.pidFile = pidFileStale }), actStart, node.Recovering, "starting"},
 		{"moves a cluster below its mount before it prepares anything", facts{now: noon, lock: lockOurs, moving: true}, actMove, node.Starting, "below"},
 		{"serves nothing that is half moved", servable(func(f *facts) { f.moving = true }), actMove, node.Starting, "below"},
@@ -284,6 +300,7 @@ func TestDecideKeepsItsPromisesForAllFacts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := anyFacts(t)
 		v := decide(f)
+		evicts := f.pidFile == pidFileAlive && !exclusive(f.upgrade)
 		touches := v.do == actStart || v.do == actUpgrade || v.do == actPrepare || v.do == actInitialize || v.do == actSetAside || v.do == actAdopt || v.do == actMove
 		switch {
 		case v.why == "" || v.phase == "":
@@ -298,6 +315,10 @@ func TestDecideKeepsItsPromisesForAllFacts(t *testing.T) {
 			t.Fatalf("acted beside a server that may live elsewhere: %+v", v)
 		case v.do == actStart && (f.data != dataCluster || f.halted || f.obstacle != "" || f.pidFile == pidFileAlive):
 			t.Fatalf("started what is not to be started: %+v", v)
+		case v.do == actAdopt && f.stray:
+			t.Fatalf("adopted a server with other options than it must have: %+v", v)
+		case v.do == actEvict && (f.pidFile != pidFileAlive || f.server != serverNone || f.job != "" || !f.ending && (!f.stray || f.halted)):
+			t.Fatalf("shut down what is not to be shut down: %+v", v)
 		case v.do == actMove && (f.obstacle != "" || f.pidFile == pidFileAlive || f.halted || exclusive(f.upgrade) && f.upgrade != upgrade.Closed):
 			t.Fatalf("moved what is not to be moved: %+v", v)
 		case v.do != actMove && (v.do == actStart || v.do == actInitialize || v.do == actSetAside) && f.moving && f.pidFile != pidFileAlive:
@@ -314,7 +335,7 @@ func TestDecideKeepsItsPromisesForAllFacts(t *testing.T) {
 			t.Fatalf("told the server nothing new: %+v", v)
 		case v.do == actEnd && (f.server != serverNone || f.leftovers > 0 || f.job != ""):
 			t.Fatalf("ended the container around a server or a job: %+v", v)
-		case f.ending && !f.parting && f.job == "" && f.server == serverNone && f.leftovers == 0 && v.do != actEnd:
+		case f.ending && !f.parting && f.job == "" && f.server == serverNone && f.leftovers == 0 && !evicts && v.do != actEnd:
 			t.Fatalf("did not end although nothing is left: %+v", v)
 		}
 	})
@@ -333,7 +354,7 @@ func anyFacts(t *rapid.T) facts {
 		quiet:  rapid.SampledFrom([]time.Duration{0, 69 * time.Second, quietFor}).Draw(t, "quiet"),
 		server: serverState(rapid.IntRange(0, 2).Draw(t, "server")), leftovers: rapid.IntRange(0, 1).Draw(t, "leftovers"),
 		served: flag("served"), exited: flag("exited"), asked: flag("asked"), clean: flag("clean"),
-		nextStart: noon.Add(spread.Draw(t, "next")), moving: flag("moving"),
+		nextStart: noon.Add(spread.Draw(t, "next")), moving: flag("moving"), stray: flag("stray"),
 	}
 	if flag("job") {
 		f.job, f.jobPhase, f.jobWhy = "initialising", node.Initializing, "it is empty"

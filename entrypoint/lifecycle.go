@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/config"
@@ -52,6 +53,9 @@ func (s *supervisor) start() {
 	if s.past.Exported != nil {
 		base = s.past.Exported
 	}
+	// Before it runs: a supervisor that dies at once leaves one that is known.
+	s.past.Given = strings.Join(args, " ")
+	s.remember()
 	before := pidFileBefore(v.place.pgdata)
 	p, err := startPostmaster(launch{
 		bin: v.bin, pgdata: v.place.pgdata, args: args, env: config.ServerEnviron(base), user: s.user, lock: v.lock, stale: v.pidFile.PID,

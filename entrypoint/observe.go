@@ -52,6 +52,7 @@ func (s *supervisor) look() facts {
 		f.prepared, f.moving = v.prepared, v.move != nil
 		f.obstacle, f.data, f.initState, f.refused = v.obstacle, v.data, v.initState, s.refusal != nil
 		f.pidFile, f.pidHolder, f.watchable = v.pidState, v.pidHolder, v.watchable
+		f.stray = v.pidState == pidFileAlive && !s.asGiven(v)
 		if v.watch != nil {
 			f.quiet = v.watch.quiet(now)
 		}

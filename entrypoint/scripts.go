@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pgbaton/pgbaton/image"
 	"github.com/pgbaton/pgbaton/internal/proc"
 )
@@ -22,6 +24,58 @@ const scriptsDir = "/docker-entrypoint-initdb.d"
 
 // pipeGrace is for reading the last of what is in a pipe already.
 const pipeGrace = 200 * time.Millisecond
+
+// scriptKinds are the names that docker_process_init_files does something with.
+var scriptKinds = []string{".sh", ".sql", ".sql.gz", ".sql.xz", ".sql.zst"}
+
+// readableScripts refuses init scripts that this thread's user cannot read,
+// before anything is made: a directory that cannot be listed would count as
+// empty, and a script that fails leaves a cluster that is half made.
+func readableScripts(dir string, u proc.User) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		// The first line is that of ls(1), which the official image has there.
+		return fmt.Errorf("ls: cannot open directory '%s/': Permission denied\n"+
+			"error: the init scripts in %s cannot be listed by uid %d, which runs them (%w); nothing was made. Mend it (chmod a+rx %s), then start again",
+			dir, dir, u.UID, bareError(err), dir)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !isScript(e.Name()) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		if err := readable(path); err != nil {
+			return fmt.Errorf("error: the init script %s cannot be read by uid %d, which runs it (%w); nothing was made. Mend it (chmod a+r %s), then start again",
+				path, u.UID, bareError(err), path)
+		}
+	}
+	return nil
+}
+
+func isScript(name string) bool {
+	return slices.ContainsFunc(scriptKinds, func(kind string) bool { return strings.HasSuffix(name, kind) })
+}
+
+// readable opens a file to see whether it can be; not a pipe, which would wait.
+func readable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// bareError is an error without the path that its sentence names anyway.
+func bareError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
 
 func splitNul(raw []byte) []string {
 	var words []string

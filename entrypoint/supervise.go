@@ -107,6 +107,7 @@ type past struct {
 	Status      proc.Status `json:"status"`
 	Command     string      `json:"command"` // command line of the last postmaster
 	Died        uint64      `json:"died"`    // when it had ended, clock ticks since boot
+	Given       string      `json:"given"`   // options of the last server that a supervisor here started
 	NextStart   time.Time   `json:"next_start"`
 	Scripts     group       `json:"scripts"`            // the init scripts' processes
 	Initialized bool        `json:"initialized"`        // by this container

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"errors"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/testbed"
 )
 
@@ -210,6 +213,70 @@ func TestAnInitScriptThatFailsEndsTheContainerAndTheNextStartBeginsAgain(t *test
 				t.Errorf("the table has %s rows", n)
 			}
 		})
+	}
+}
+
+// As many images do after ALTER SYSTEM: the restarted server is no child of the
+// supervisor and has the options of the temporary one.
+func TestAServerThatAnInitScriptRestartedNeverServes(t *testing.T) {
+	t.Parallel()
+	spec := ourSpec(17, testbed.NewVolume(t).At(home))
+	spec.Files = []testbed.File{
+		{Path: scripts + "a.sh", Mode: 0o755, Data: `#!/bin/bash
+set -e
+psql -c "alter system set max_connections = 33"
+pg_ctl -D "$PGDATA" -m fast -w restart
+`},
+		{Path: scripts + "b.sql", Data: "create table after_it as select current_setting('max_connections') as n;"},
+	}
+	c := serve(t, spec) // over TCP
+	if got := psql(t, c, "select concat_ws('|', n, current_setting('max_connections'), current_setting('listen_addresses')) from after_it"); got != "33|33|*" {
+		t.Errorf("the settings are %s", got)
+	}
+	st := phase(t, c, node.Running)
+	if st.Postmaster == nil || st.Postmaster.Adopted || st.Restarts.Postgres != 0 {
+		t.Errorf("the server that serves: %+v, restarts %+v", st.Postmaster, st.Restarts)
+	}
+	if log := c.Logs(); !strings.Contains(log, "init process complete") || count(log, "ready to accept connections") != 3 {
+		t.Errorf("the log:\n%s", log)
+	}
+	stop(t, c)
+}
+
+func TestInitScriptsThatCannotBeReadAreRefusedBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	spec := ourSpec(17, testbed.NewVolume(t).At(home), testbed.Bind(dir, scripts))
+	put := func(mode, scriptMode os.FileMode) {
+		t.Helper()
+		err := os.WriteFile(dir+"/a.sql", []byte("create table made as select 1 as n;"), 0o600)
+		if err := errors.Join(err, os.Chmod(dir+"/a.sql", scriptMode), os.Chmod(dir, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(want ...string) {
+		t.Helper()
+		log := ends(t, testbed.Run(t, spec), 1)
+		for _, w := range append(want, "nothing was made") {
+			if !strings.Contains(log, w) {
+				t.Errorf("%q is missing in\n%s", w, log)
+			}
+		}
+		if strings.Contains(log, "Success.") {
+			t.Errorf("initdb ran:\n%s", log)
+		}
+	}
+	put(0o700, 0o644)
+	refused("ls: cannot open directory '/docker-entrypoint-initdb.d/': Permission denied", "chmod a+rx")
+	put(0o755, 0o600)
+	refused("the init script /docker-entrypoint-initdb.d/a.sql cannot be read by uid 999", "chmod a+r")
+	put(0o755, 0o644)
+	c := serve(t, spec)
+	if got := psql(t, c, "table made"); got != "1" {
+		t.Errorf("the script made %q", got)
+	}
+	if log := c.Logs(); strings.Contains(log, "kept") {
+		t.Errorf("the refusals left something behind:\n%s", log)
 	}
 }
 

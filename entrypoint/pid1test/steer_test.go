@@ -286,7 +286,7 @@ func pgCtl(t *testing.T, c *testbed.Container, args ...string) {
 	}
 }
 
-func TestAServerStoppedStartedAndRestartedByPgCtlIsRespectedAndAdopted(t *testing.T) {
+func TestAServerStoppedOrRestartedByPgCtlIsRespectedAndOneStartedWithOtherOptionsIsReplaced(t *testing.T) {
 	parallel(t)
 	v := testbed.Initialized(t, image, home)
 	c := on(t, v)
@@ -298,15 +298,19 @@ func TestAServerStoppedStartedAndRestartedByPgCtlIsRespectedAndAdopted(t *testin
 	if st.Halted || st.Restarts.Postgres != 0 {
 		t.Errorf("a clean stop from outside counts as an order or a death: %+v", st)
 	}
-	pgCtl(t, c, "start")
-	pm := postmasterOf(t, c)
-	awaitState(t, c, "it has adopted the server of pg_ctl", func(st node.State) bool {
-		return st.Phase == node.Running && st.Postmaster != nil && st.Postmaster.Adopted && st.Postmaster.PID == pm.PID
+	// By itself pg_ctl start gives none of the options that the server must have.
+	pgCtl(t, c, "start", "-o", "-c work_mem=7MB")
+	awaitState(t, c, "a server of its own serves", func(st node.State) bool {
+		return st.Phase == node.Running && st.Postmaster != nil && !st.Postmaster.Adopted
 	})
+	contains(t, c.Logs(), "with other options than it must have")
+	if got := psql(t, c, "show work_mem") + psql(t, c, "show hba_file"); got != "4MB/run/pgbaton/rules/pg_hba.conf" {
+		t.Errorf("it serves with %s", got)
+	}
 	pgCtl(t, c, "restart", "-m", "fast")
-	pm = postmasterOf(t, c)
+	pm := postmasterOf(t, c)
 	awaitState(t, c, "it has adopted the restarted server", func(st node.State) bool {
-		return st.Phase == node.Running && st.Postmaster != nil && st.Postmaster.PID == pm.PID
+		return st.Phase == node.Running && st.Postmaster != nil && st.Postmaster.Adopted && st.Postmaster.PID == pm.PID
 	})
 	if n := countProcesses(c, func(p testbed.Process) bool { return p.Comm == "postgres" && p.PPID == 1 }); n > 1 {
 		t.Errorf("%d postmasters run", n)
@@ -315,6 +319,13 @@ func TestAServerStoppedStartedAndRestartedByPgCtlIsRespectedAndAdopted(t *testin
 	died := time.Now()
 	c.Signal(postmasterOf(t, c), syscall.SIGKILL)
 	c.WaitLogSince(died, "postgres is ready", soon)
+	// While ours is to be down, somebody's own is left alone, and not killed at the end.
+	c.MustExec("pgbaton", "stop")
+	pgCtl(t, c, "start")
+	psql(t, c, "create table by_hand ()")
+	if st := answer(t, c); st.Phase != node.Stopped {
+		t.Errorf("beside a server for maintenance the phase is %s: %s", st.Phase, st.Why)
+	}
 	stopClean(t, c, v)
 }
 
