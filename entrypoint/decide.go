@@ -379,6 +379,10 @@ var rows = []row{
 		func(f facts) verdict { return verdict{do: actWait, phase: node.Holding, why: f.upgradeWhy} },
 	},
 	{
+		func(f facts) bool { return f.upgrade == upgrade.Undoing && !f.upgradeNext.IsZero() },
+		func(f facts) verdict { return verdict{do: actUpgrade, phase: node.Holding, why: f.upgradeWhy} }, // tried again, and not told again
+	},
+	{
 		func(f facts) bool { return down(f.upgrade) },
 		func(f facts) verdict { return verdict{do: actUpgrade, phase: node.Upgrading, why: downWhy(f)} },
 	},

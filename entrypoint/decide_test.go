@@ -238,6 +238,11 @@ func TestDecide(t *testing.T) {
 			actWait, node.Holding, "no space left",
 		},
 		{
+			"tries it again without telling it again",
+			servable(func(f *facts) { f.upgrade, f.upgradeNext, f.upgradeWhy = upgrade.Undoing, noon, "no space left" }),
+			actUpgrade, node.Holding, "no space left",
+		},
+		{
 			"undoes on the volume that is ours only",
 			facts{now: noon, upgrade: upgrade.Undoing},
 			actLock, node.Starting, "lock",

@@ -10,10 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/durable"
 	"github.com/pgbaton/pgbaton/internal/pg"
+	"github.com/pgbaton/pgbaton/internal/proc"
+	"github.com/pgbaton/pgbaton/upgrade"
 )
 
 // moveState is the record of a cluster that is moved below its mount, from the
@@ -82,7 +85,10 @@ func (s *supervisor) planMove(v *volume, content pg.Content) bool {
 func (s *supervisor) awaitMove(v *volume, st *moveState) {
 	v.move, v.major = st, st.Major
 	s.inspectPidFile(v)
-	if time.Now().Before(v.moveAgain) {
+	switch why := mountedIn(v.place.volume); {
+	case why != "": // one that was begun goes on once the container was made anew without it
+		v.obstacle = "the cluster has to move below its mount, for PGBATON_PEERS, but " + why
+	case time.Now().Before(v.moveAgain):
 		v.obstacle = "moving the cluster below its mount failed and is tried again; see the log"
 	}
 }
@@ -95,6 +101,9 @@ func (s *supervisor) hindersMove(v *volume, to string) string {
 	case len(kept) > 0:
 		return fmt.Sprintf("the old cluster of an upgrade is kept in %s, and its way back leads here: `pgbaton upgrade finish` or `undo`, without PGBATON_PEERS", kept[0].Retired)
 	}
+	if why := mountedIn(v.place.volume); why != "" {
+		return why
+	}
 	target, err := pg.Look(filepath.Join(v.place.volume, to))
 	if err != nil || target.Kind != pg.Missing && target.Kind != pg.Empty {
 		return "that directory is not empty"
@@ -103,6 +112,20 @@ func (s *supervisor) hindersMove(v *volume, to string) string {
 		return why
 	}
 	return s.tiedSetting(v.place.volume, to)
+}
+
+// mountedIn names what is mounted below a volume; empty: nothing. A rename would
+// fail half-way, or take it along until the next container.
+func mountedIn(volume string) string {
+	mounts, err := proc.Mounts()
+	if err != nil {
+		return err.Error()
+	}
+	inWay := upgrade.MountsInTheWay(volume, mounts, volume)
+	if len(inWay) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s is mounted in it: mount it outside of the data directory and name it there (hba_file, config_file, ssl_cert_file and the like)", strings.Join(inWay, ", "))
 }
 
 // tiedLink names a symbolic link that would lead elsewhere from the new place.

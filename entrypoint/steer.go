@@ -109,6 +109,8 @@ func (s *supervisor) duringUpgrade(o node.Order) error {
 	case st == upgrade.Held && o.Do == node.Start:
 		s.leaveHold(o.Force)
 		return nil
+	case s.isBlocked() && o.Do == node.Start && s.up.journal.Going == upgrade.Retreat:
+		return s.callOff()
 	case o.Do == node.Start && s.wish.Halted:
 		return nil
 	case exclusive(st) && o.Do != node.DoUpgrade && o.Do != node.Reload:

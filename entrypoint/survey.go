@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgbaton/pgbaton/internal/config"
 	"github.com/pgbaton/pgbaton/internal/durable"
+	"github.com/pgbaton/pgbaton/internal/proc"
 )
 
 // defaultMajor is for an empty volume where PG_MAJOR says nothing.
@@ -45,13 +46,13 @@ func lookAround(off config.Official, set config.Settings, args []string) (survey
 	if err != nil {
 		return survey{}, err
 	}
-	raw, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := proc.Mounts()
 	if err != nil {
-		return survey{}, fmt.Errorf("read the mounts: %w", err)
+		return survey{}, err
 	}
 	s := survey{
 		pgdata: pgdata, byArg: dataArgument(args) != "", major: off.Major, override: set.Volume, peers: len(set.Peers) > 0,
-		mounts: parseMounts(string(raw)), records: map[string]string{},
+		mounts: mounts, records: map[string]string{},
 	}
 	if s.major == 0 {
 		s.major = defaultMajor

@@ -185,6 +185,24 @@ func (s *supervisor) followJournal(v *volume) {
 	s.remember()
 }
 
+// serveNew makes the place the new cluster's again, where a way back was called off.
+func (s *supervisor) serveNew() {
+	v, j := s.volume, &s.up.journal
+	if v.place.pgdata == j.New.PGData {
+		return
+	}
+	s.forgetPidFile(v)
+	v.place.pgdata, v.place.why, v.major = j.New.PGData, "the journal of the upgrade says so", 0
+	s.past.Exited, s.past.NextStart, s.past.InARow = false, time.Time{}, 0
+	s.log.Info("data directory", "pgdata", v.place.pgdata, "volume", v.place.volume, "why", v.place.why)
+}
+
+// isBlocked reports whether a way back was tried and could not be gone, and is
+// not being tried right now.
+func (s *supervisor) isBlocked() bool {
+	return s.up.stage() == upgrade.Undoing && !s.up.next.IsZero() && s.job.name == ""
+}
+
 // helperWrote reports whether a server that pg_upgrade started wrote a
 // postmaster.pid: those listen in a directory of ours only, and run under our lock.
 func (s *supervisor) helperWrote(file pg.PidFile) bool {

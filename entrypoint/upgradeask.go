@@ -169,7 +169,10 @@ func (s *supervisor) refuseRequest(req node.UpgradeRequest, code, why string) {
 	j := upgrade.Begin(req, node.ByMarker, time.Now())
 	j.From = s.volume.major
 	j.Findings = []node.Finding{{Level: node.Refuse, Code: code, Text: why, Hint: "see docs/upgrade.md for what a marker may say"}}
-	s.keepDone()
+	if err := s.keepDone(); err != nil {
+		s.log.Error("write the result of the upgrade", "refused", why, "error", err)
+		return
+	}
 	s.up.journal = j
 	op := s.operation()
 	if err := op.End(node.UpgradeRefused, "nothing was stopped or changed: "+why); err != nil {
@@ -207,11 +210,14 @@ func (s *supervisor) beginUpgrade(req node.UpgradeRequest, by node.Trigger) erro
 	j.To, j.Binaries = target, s.up.identities[target]
 	j.Old.PGData = s.volume.place.pgdata
 	j.Why = fmt.Sprintf("upgrading from %d to %d", j.From, j.To)
-	s.keepDone()
+	if err := s.keepDone(); err != nil {
+		return err
+	}
+	before := s.up.journal
 	s.up.journal, s.up.prepared = j, inplace.Prepared{}
 	op := s.operation()
 	if err := op.Save(); err != nil {
-		s.up.journal = upgrade.Journal{}
+		s.up.journal = before
 		return fmt.Errorf("write the journal of the upgrade: %w; nothing was changed", err)
 	}
 	s.log.Info("upgrade: begins", "id", j.ID, "do", string(req.Do), "from", j.From, "to", j.To, "trigger", string(by))

@@ -17,14 +17,15 @@ import (
 
 // keepDone keeps the journal of an upgrade whose old cluster is still there:
 // the way back and the end need it when the next request writes its own.
-func (s *supervisor) keepDone() {
+func (s *supervisor) keepDone() error {
 	j := s.up.journal
 	if j.Outcome != node.UpgradeDone {
-		return
+		return nil
 	}
 	if err := durable.WriteJSON(s.volume.root, doneFile(j.ID), j, owner(s.user), int(s.user.GID)); err != nil {
-		s.log.Error("keep the journal of the last upgrade", "error", err)
+		return fmt.Errorf("keep the journal of the last upgrade, by which its old cluster is known: %w; nothing was changed", err)
 	}
+	return nil
 }
 
 func doneFile(id string) string { return path.Join(path.Dir(inplace.JournalFile), "done-"+id+".json") }
@@ -59,6 +60,8 @@ func (s *supervisor) kept() []node.Kept {
 func (s *supervisor) orderUndo(req node.UpgradeRequest) error {
 	done := s.doneJournals()
 	switch {
+	case s.isBlocked() && s.up.journal.Going == upgrade.Onward && req.Force:
+		return s.turn(upgrade.Retreat, "an operator asked for it")
 	case s.up.busy():
 		return errors.New("an upgrade is under way; nothing was changed")
 	case len(done) == 0:
@@ -75,12 +78,44 @@ func (s *supervisor) orderUndo(req node.UpgradeRequest) error {
 	case !req.Force:
 		return errors.New("undo leaves every write since the upgrade behind; nothing was changed\nhint: say --yes if that is wanted")
 	}
-	s.keepDone()
-	j.Outcome, j.Going, j.Why, j.Ended = node.UpgradeRunning, upgrade.Retreat, "an operator asked for it", time.Time{}
+	op := s.operation()
+	op.Journal = j.Clone()
+	if err := op.MayUndo(); err != nil {
+		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	if err := s.keepDone(); err != nil {
+		return err
+	}
+	before := s.up.journal
 	s.up.journal = j
-	s.saveJournal()
+	s.up.journal.Outcome, s.up.journal.Ended = node.UpgradeRunning, time.Time{}
+	if err := s.turn(upgrade.Retreat, "an operator asked for it"); err != nil {
+		s.up.journal = before
+		return err
+	}
 	s.dropDone(j.ID)
 	return nil
+}
+
+// turn has the journal go another way, once that is written down.
+func (s *supervisor) turn(way upgrade.Way, why string) error {
+	before := s.up.journal
+	s.up.journal.Going, s.up.journal.Why, s.up.next = way, why, time.Time{}
+	op := s.operation()
+	if err := op.Save(); err != nil {
+		s.up.journal = before
+		return fmt.Errorf("write the journal of the upgrade: %w; nothing was changed", err)
+	}
+	s.up.journal = op.Journal
+	return nil
+}
+
+// callOff ends a way back that is blocked: the new cluster is served again.
+func (s *supervisor) callOff() error {
+	if err := s.operation().MayGoOn(); err != nil {
+		return fmt.Errorf("%w, so there is only the way back; nothing was changed", err)
+	}
+	return s.turn(upgrade.Onward, "an operator called the way back off")
 }
 
 // dropDone forgets what keepDone kept, once the journal itself says more.
@@ -101,13 +136,14 @@ func (s *supervisor) orderFinish(req node.UpgradeRequest) error {
 	case !req.Force:
 		return errors.New("finish removes the old cluster, and with it the way back; nothing was changed\nhint: say --yes if that is wanted")
 	}
-	s.finish(done)
-	return nil
+	return s.finish(done)
 }
 
 // finish removes old clusters, beside the server.
-func (s *supervisor) finish(done []upgrade.Journal) {
-	s.keepDone()
+func (s *supervisor) finish(done []upgrade.Journal) error {
+	if err := s.keepDone(); err != nil {
+		return err
+	}
 	s.up.journal = done[0]
 	s.beside("removing an old cluster", func(ctx context.Context, op *inplace.Operation) error {
 		return op.Finish(ctx)
@@ -122,10 +158,14 @@ func (s *supervisor) finish(done []upgrade.Journal) {
 			return
 		}
 		s.dropDone(op.Journal.ID)
-		if len(done) > 1 {
-			s.finish(done[1:])
+		if len(done) == 1 {
+			return
+		}
+		if err := s.finish(done[1:]); err != nil {
+			s.log.Error("remove the next old cluster", "error", err)
 		}
 	})
+	return nil
 }
 
 // finishByAge removes old clusters whose time has come.
@@ -139,6 +179,8 @@ func (s *supervisor) finishByAge(now time.Time) {
 	})
 	if len(due) > 0 {
 		s.log.Info("the old cluster has been kept long enough", "at", due[0].Retired)
-		s.finish(due)
+		if err := s.finish(due); err != nil {
+			s.log.Error("remove the old cluster", "error", err)
+		}
 	}
 }

@@ -31,13 +31,34 @@ func (s *supervisor) runUpgrade() {
 		case upgrade.Down:
 			err = op.Down(ctx)
 		case upgrade.Undoing:
-			err = op.Undo(ctx)
+			err = wayBack(ctx, op)
 		}
 		if ctx.Err() == nil {
 			settleDown(op, st, err)
 		}
 		return func() { s.upgraded(op) }
 	})
+}
+
+// wayBack undoes the upgrade, or goes on with it where that was called off.
+func wayBack(ctx context.Context, op *inplace.Operation) error {
+	if op.Journal.Going == upgrade.Onward {
+		return op.GoOn(ctx)
+	}
+	return op.Undo(ctx)
+}
+
+// blockedWhy says what keeps a way back from being gone, and the order that leads
+// out where there is one: nobody is served meanwhile.
+func blockedWhy(way upgrade.Way, err error) string {
+	why := fmt.Sprintf("the way back is blocked and tried again every %s: %v", undoAgain, err)
+	switch way {
+	case upgrade.Retreat:
+		return why + ". `pgbaton start` calls it off and serves the new cluster again"
+	case upgrade.Onward:
+		return fmt.Sprintf("the new cluster cannot be put in its place again, which is tried every %s: %v. `pgbaton upgrade undo --yes` takes the way back after all", undoAgain, err)
+	}
+	return why + ". Once that is mended it goes on by itself"
 }
 
 // settleDown turns what became of a part without a server into the journal.
@@ -56,8 +77,9 @@ func settleDown(op *inplace.Operation, st upgrade.Stage, err error) {
 	case upgrade.Undoing:
 		if !errors.Is(err, inplace.ErrLinkedChanged) {
 			// A full disk, a mount that is gone: what lies there is as it was.
-			j.Why = fmt.Sprintf("the way back is blocked and tried again every %s: %v", undoAgain, err)
-			op.Log.Error("upgrade: "+j.Why, "error", err)
+			if why := blockedWhy(j.Going, err); why != j.Why {
+				j.Why = why // and is logged by the loop, once
+			}
 			return
 		}
 		err = op.End(node.UpgradeHeld, fmt.Sprintf("the way back failed: %v. Nobody is served; see the runbook", err))
@@ -72,8 +94,12 @@ func (s *supervisor) upgraded(op *inplace.Operation) {
 	before, was := s.up.journal.Outcome, s.up.stage()
 	s.up.journal, s.up.prepared, s.up.shown = op.Journal, op.Prepared, nil
 	s.up.deaths = 0
+	s.up.next = time.Time{}
 	if was == upgrade.Undoing && s.up.stage() == upgrade.Undoing {
 		s.up.next = time.Now().Add(undoAgain)
+	}
+	if op.Journal.Outcome == node.UpgradeDone && s.up.stage() == upgrade.Idle {
+		s.serveNew()
 	}
 	if before == node.UpgradeRunning && op.Journal.Outcome == node.UpgradeUndone {
 		// Whatever ended before was the new server.

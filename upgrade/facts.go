@@ -31,6 +31,7 @@ type Facts struct {
 	Superuser    string // as the cluster's files have it
 	Tablespaces  []Tablespace
 	Unwritable   []string // directories in which the server's user cannot make files
+	Mounts       []string // in the way of the switch, see MountsInTheWay
 	CloneTrouble string   // why files cannot be cloned; empty where they can
 	LinkTrouble  string   // why files cannot be linked; empty where they can
 	Places       []Place

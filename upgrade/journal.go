@@ -44,6 +44,7 @@ const (
 	Forward Way = ""
 	Back    Way = "back"    // the old cluster is put back; the new one was never open and is removed
 	Retreat Way = "retreat" // the same on an operator's order: the new cluster was open and is kept aside
+	Onward  Way = "onward"  // an operator called a way back off that was blocked: the new cluster is put in its place again
 )
 
 // Paths are where a cluster lies, absolute.

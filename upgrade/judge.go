@@ -13,7 +13,7 @@ import (
 func Judge(f Facts) []node.Finding {
 	var res []node.Finding
 	for _, judge := range []func(Facts) []node.Finding{
-		judgePrograms, judgeLogin, judgeRole, judgeRights, judgeDatabases, judgeNames, judgePrepared,
+		judgePrograms, judgeLogin, judgeRole, judgeRights, judgeMounts, judgeDatabases, judgeNames, judgePrepared,
 		judgeExtensions, judgePreload, judgeTablespaces, judgeMode, judgeSpace, judgeLocale,
 		judgeSlots, judgeSubscriptions, judgeEventTriggers,
 	} {

@@ -49,6 +49,7 @@ func TestEachFactHasItsFinding(t *testing.T) {
 		"standby.signal":             {func(f *Facts) { f.Signals = []string{"standby.signal"} }, "refuse standby-signal", "standby.signal"},
 		"a standby":                  {func(f *Facts) { f.Server.Recovery = true }, "refuse in-recovery", "standby"},
 		"root's directory":           {func(f *Facts) { f.Unwritable = []string{"/v"} }, "refuse not-writable", "/v"},
+		"a mounted pg_hba.conf":      {func(f *Facts) { f.Mounts = []string{"/v/pg_hba.conf"} }, "refuse mounts-inside", "renamed: /v/pg_hba.conf"},
 		"an invalid database":        {func(f *Facts) { f.Server.Databases[0].Invalid = true }, "refuse database-invalid", `"postgres"`},
 		"an open template0":          {func(f *Facts) { f.Server.Databases[1].Connect = true }, "refuse template0-open", "template0"},
 		"a closed database":          {func(f *Facts) { f.Server.Databases[0].Connect = false }, "refuse database-closed", `"postgres"`},

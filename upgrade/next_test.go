@@ -46,9 +46,11 @@ func TestWhatAJournalNeedsNext(t *testing.T) {
 			if got := Next(j); got != tt.want {
 				t.Errorf("%s %s: %q, want %q", tt.step, state, got, tt.want)
 			}
-			j.Going = Back
-			if got := Next(j); got != Undoing {
-				t.Errorf("%s %s on the way back: %q", tt.step, state, got)
+			for _, way := range []Way{Back, Retreat, Onward} {
+				j.Going = way
+				if got := Next(j); got != Undoing {
+					t.Errorf("%s %s on the way %s: %q", tt.step, state, way, got)
+				}
 			}
 			for _, end := range []node.Outcome{node.UpgradeRefused, node.UpgradeDone, node.UpgradeUndone, node.UpgradeFailed, node.UpgradeFinished} {
 				if j.Outcome = end; Next(j) != Idle {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/pgbaton/pgbaton/internal/durable"
 	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/proc"
+	"github.com/pgbaton/pgbaton/upgrade"
 )
 
 // owner is who owns what we write on the volume; -1 where we cannot choose.
@@ -103,6 +105,16 @@ func (s *Site) walDir(dir string) (string, error) {
 	default:
 		return "", nil // a directory
 	}
+}
+
+// mountsInTheWay are the mounts that keep directories of the volume from being
+// renamed, or the upgrade from working in ours.
+func (s *Site) mountsInTheWay(dirs ...string) ([]string, error) {
+	mounts, err := proc.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	return upgrade.MountsInTheWay(s.Volume, mounts, append(dirs, filepath.Join(s.Volume, ".pgbaton"))...), nil
 }
 
 // jobs is how many processes an upgrade may use: as many as the container may

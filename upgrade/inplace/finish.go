@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/node"
@@ -20,6 +21,13 @@ func (o *Operation) Finish(ctx context.Context) error {
 	j.Outcome, j.Why, j.Ended = node.UpgradeRunning, "removing the old cluster", time.Time{}
 	if err := o.Save(); err != nil {
 		return err
+	}
+	// A rename took along what was mounted in it, until the next container.
+	switch inWay, err := o.Site.mountsInTheWay(j.Kept); {
+	case err != nil:
+		return err
+	case len(inWay) > 0:
+		return fmt.Errorf("mounted in it, or above it: %s; make the container anew first", strings.Join(inWay, ", "))
 	}
 	kept := rel(o.Site.Volume, j.Kept)
 	for _, t := range o.Site.tablespaces(kept) {

@@ -72,7 +72,8 @@ func (s *Site) gatherSignals(f *upgrade.Facts) error {
 		return err
 	}
 	f.GroupAccess = info.Mode().Perm()&0o040 != 0
-	return nil
+	f.Mounts, err = s.mountsInTheWay(s.PGData, s.NewPGData())
+	return err
 }
 
 func (s *Site) gatherServer(ctx context.Context, open Session, f *upgrade.Facts) error {

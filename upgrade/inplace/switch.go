@@ -87,12 +87,39 @@ func (o *Operation) rename(from, to string, dirty map[string]bool) error {
 	if _, err := o.Site.Root.Lstat(from); err != nil {
 		return fmt.Errorf("move %s to %s: %w", from, to, err)
 	}
-	if err := o.Site.Root.Rename(from, to); err != nil {
+	err := o.Site.Root.Rename(from, to)
+	if err != nil && errors.Is(err, fs.ErrExist) && o.dropHollow(to) { // ENOTEMPTY too
+		err = o.Site.Root.Rename(from, to)
+	}
+	if err != nil {
 		return fmt.Errorf("move %s to %s: %w", from, to, err)
 	}
 	durable.Point("move", "made")
 	dirty[path.Dir(from)], dirty[path.Dir(to)] = true, true
 	return nil
+}
+
+// isHollow reports whether nothing but empty directories and empty files lies at
+// a name: what Docker leaves of mounts that are gone. Nothing at all is hollow too.
+func (o *Operation) isHollow(name string) bool {
+	hollow := true
+	err := fs.WalkDir(o.Site.Root.FS(), name, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && (!info.Mode().IsRegular() || info.Size() > 0) {
+			hollow = false
+			return fs.SkipAll
+		}
+		return err
+	})
+	return hollow && (err == nil || errors.Is(err, fs.ErrNotExist))
+}
+
+// dropHollow removes what holds nothing.
+func (o *Operation) dropHollow(name string) bool {
+	return o.isHollow(name) && o.Site.Root.RemoveAll(name) == nil
 }
 
 // syncMoves makes the renames durable that touched these directories.

@@ -2,6 +2,7 @@ package inplace
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/upgrade"
 )
 
@@ -140,6 +142,77 @@ func TestASwitchThatWasInterruptedAnywhereIsCompletedOrTakenBackWhole(t *testing
 					t.Errorf("after the removal it makes %v of %v, %v", o.files(t), left, err)
 				}
 			})
+		}
+	}
+}
+
+// TestAWayBackGetsPastWhatMountsLeaveAndNeverPastAFile: Docker makes directories,
+// and empty files, for mounts, and leaves them on the volume.
+func TestAWayBackGetsPastWhatMountsLeaveAndNeverPastAFile(t *testing.T) {
+	leave := func(t *testing.T, o *Operation, content string) {
+		dir := filepath.Join(o.Journal.Old.PGData, "pg_wal", "archive_status")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(o.Journal.Old.PGData, "pg_hba.conf"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := shelf(t, false)
+	before := o.files(t)
+	o.first(t, len(o.Journal.Moves))
+	leave(t, o, "")
+	if err := o.MayUndo(); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.moveBack(); err != nil || !maps.Equal(o.files(t), before) {
+		t.Errorf("%v: %v, want %v", err, o.files(t), before)
+	}
+
+	o = shelf(t, false)
+	o.first(t, len(o.Journal.Moves))
+	leave(t, o, "a line of somebody's")
+	all := o.files(t)
+	if err := o.MayUndo(); err == nil || !strings.Contains(err.Error(), "its place "+o.Journal.Old.PGData+" is taken") {
+		t.Errorf("before it it says %v", err)
+	}
+	if err := o.moveBack(); err == nil {
+		t.Error("it went over somebody's file")
+	}
+	if err := o.move(o.Journal.Moves); err != nil || !maps.Equal(o.files(t), all) {
+		t.Errorf("forward again: %v: %v, want %v", err, o.files(t), all)
+	}
+}
+
+// TestABlockedWayBackIsCalledOffFromEachOfItsRenames, and the new cluster is whole
+// in its place again.
+func TestABlockedWayBackIsCalledOffFromEachOfItsRenames(t *testing.T) {
+	for _, same := range []bool{false, true} {
+		all := len(shelf(t, same).Journal.Moves)
+		for n := range all {
+			o := shelf(t, same)
+			o.first(t, all)
+			after := o.files(t)
+			for i := all - 1; i > n; i-- {
+				if err := o.Site.Root.Rename(o.Journal.Moves[i].To, o.Journal.Moves[i].From); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o.Log, o.Journal.Going, o.Journal.Outcome = slog.New(slog.DiscardHandler), upgrade.Onward, node.UpgradeRunning
+			if err := o.MayGoOn(); err != nil {
+				t.Error(err)
+			}
+			if err := o.GoOn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := o.files(t)
+			maps.DeleteFunc(got, func(name, _ string) bool { return name == JournalFile || name == ResultFile })
+			if !maps.Equal(got, after) {
+				t.Errorf("same directory %v, %d renames left: %v, want %v", same, n, got, after)
+			}
+			if o.Journal.Outcome != node.UpgradeDone || upgrade.Next(o.Journal) != upgrade.Idle || o.Journal.Retired != o.Journal.Kept {
+				t.Errorf("the journal says %s, next %q, kept at %q", o.Journal.Outcome, upgrade.Next(o.Journal), o.Journal.Retired)
+			}
 		}
 	}
 }
