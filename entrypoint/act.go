@@ -154,7 +154,7 @@ func (s *supervisor) startInitialize() {
 	}
 	b := &bootstrap{
 		root: v.root, place: v.place, bin: v.bin, off: s.off, env: s.env, args: s.args,
-		user: s.user, control: s.control, lock: v.lock, extra: extra,
+		user: s.user, control: s.control, dir: s.dir, lock: v.lock, extra: extra,
 		scripts: func(g group) {
 			s.post(func() {
 				s.past.Scripts = g

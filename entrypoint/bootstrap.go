@@ -42,6 +42,7 @@ type bootstrap struct {
 	extra   []string // of initdb, after the user's
 	user    proc.User
 	control string // the control directory
+	dir     string // where the container was told to work
 	lock    *os.File
 	scripts func(group) // told the process group of the init scripts
 }

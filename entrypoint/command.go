@@ -21,8 +21,8 @@ const (
 
 // RunCommand is the parent of a command that is no server ("bash", "psql",
 // "postgres --version"): it passes the signals that Init proxies and hands
-// Init the exact exit code. The command runs as the container's user, as under
-// the official entrypoint.
+// Init the exact exit code. The command runs as the container's user and in
+// the container's working directory, as under the official entrypoint.
 func RunCommand(args []string) int {
 	l, err := openLink()
 	if err != nil {
@@ -41,7 +41,7 @@ func RunCommand(args []string) int {
 }
 
 func runCommand(l link, args []string) int {
-	spec := proc.Spec{Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	spec := proc.Spec{Args: args, Env: commandEnviron(os.Environ()), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if singleUser(args) {
 		release, err := asServerUser(&spec)
 		if err != nil {
@@ -64,7 +64,7 @@ func runCommand(l link, args []string) int {
 }
 
 func startFailure(s proc.Spec) int {
-	if _, err := proc.Find(s.Args[0], nil); errors.Is(err, fs.ErrNotExist) {
+	if _, err := proc.Find(s.Args[0], s.Env); errors.Is(err, fs.ErrNotExist) {
 		return exitNotFound
 	}
 	return exitCannotRun

@@ -34,6 +34,7 @@ type child struct {
 // logger: this process must stay small, and must not fail for lack of memory.
 func Init(args []string) int {
 	runtime.GOMAXPROCS(1) // every further thread costs memory, and there is nothing to do at once
+	dir := workingDir()
 	if err := os.Chdir("/"); err != nil {
 		complain("change to /", err)
 	}
@@ -52,7 +53,7 @@ func Init(args []string) int {
 	outlivePipes()
 	go reap.ReapChildren(nil, nil, nil, nil)
 	_ = syscall.Kill(os.Getpid(), syscall.SIGCHLD) // a first sweep: go-reap waits for a signal before it looks
-	return (&initProcess{child: c, signals: signals, lock: -1}).run()
+	return (&initProcess{child: c, dir: dir, signals: signals, lock: -1}).run()
 }
 
 func complain(what string, err error) {
@@ -83,6 +84,7 @@ func giveUpTerminal() {
 // initProcess is Init's state.
 type initProcess struct {
 	child    child
+	dir      string // where the container was told to work: the child begins there
 	signals  chan os.Signal
 	link     link
 	ready    bool
@@ -164,11 +166,16 @@ func (p *initProcess) start() (<-chan packet, error) {
 	}
 	p.link, p.notes = l, notes{}
 	attr := &syscall.ProcAttr{
+		Dir:   p.dir,
 		Env:   os.Environ(),
 		Files: []uintptr{0, 1, 2, far.Fd()},
 		Sys:   &syscall.SysProcAttr{Setpgid: p.child.restart},
 	}
 	_, err = syscall.ForkExec(self(), p.child.args, attr)
+	if err != nil && p.dir != "/" {
+		attr.Dir, p.dir = "/", "/" // that directory may be gone by now
+		_, err = syscall.ForkExec(self(), p.child.args, attr)
+	}
 	_ = far.Close() // the child has its own
 	if err == nil {
 		err = l.sendHello(p.restarts, p.note, p.lock)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pgbaton/pgbaton/image"
+	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/internal/proc"
 )
 
@@ -119,7 +120,7 @@ func (b *bootstrap) runScripts(ctx context.Context) ([]string, error) {
 	go func() { left <- readAll(r) }() // while it runs: an environment may be larger than a pipe
 	err = proc.Run(ctx, proc.Spec{
 		Args: []string{"bash", "-c", driver, "/usr/local/bin/docker-entrypoint.sh", functions, scriptsDir},
-		Env:  b.scriptEnv(), Dir: "/", User: &b.user, Group: true, Started: b.scriptsStarted,
+		Env:  b.scriptEnv(), Dir: b.scriptDir(), User: &b.user, Group: true, Started: b.scriptsStarted,
 		Stdout: os.Stdout, Stderr: os.Stderr, Extra: []*os.File{w},
 	})
 	// What a script left running in the background may keep the pipe open; the
@@ -127,6 +128,19 @@ func (b *bootstrap) runScripts(ctx context.Context) ([]string, error) {
 	_ = w.Close()
 	_ = r.SetReadDeadline(time.Now().Add(pipeGrace))
 	return b.scriptsEnded(ctx, err, <-left)
+}
+
+// scriptDir is where init scripts run: where the container was told to work,
+// unless the server's user cannot go there.
+func (b *bootstrap) scriptDir() string {
+	err := pg.AsUser(&b.user, func() error {
+		_, err := os.Stat(b.dir + "/.")
+		return err
+	})
+	if err != nil || b.dir == "" {
+		return "/"
+	}
+	return b.dir
 }
 
 // scriptsStarted notes the scripts' process group: their shell dies with this

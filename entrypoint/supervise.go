@@ -41,6 +41,7 @@ const (
 type supervisor struct {
 	version string
 	args    []string // of postgres, without the leading word
+	dir     string   // where the container was told to work
 	setup
 	control  string // directory of the control socket and links
 	link     link
@@ -156,6 +157,10 @@ func Supervise(args []string, version string) int {
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(50)
 	outlivePipes()
+	dir := workingDir()
+	if err := os.Chdir("/"); err != nil {
+		complain("change to /", err)
+	}
 	l, err := openLink()
 	if err != nil {
 		complain("supervise", err)
@@ -167,7 +172,7 @@ func Supervise(args []string, version string) int {
 		return exitRefused
 	}
 	s := &supervisor{
-		version: version, args: withPostgres(args)[1:], link: l, restarts: h.restarts,
+		version: version, args: withPostgres(args)[1:], dir: dir, link: l, restarts: h.restarts,
 		started: time.Now(), since: time.Now(), phase: node.Starting, why: "looking at the volume",
 		mail: newMailbox(),
 	}

@@ -137,18 +137,18 @@ func TestEverySignalThatGoLetsThroughReachesTheCommand(t *testing.T) {
 	}
 }
 
-func TestACommandGetsStandardInputArgumentsAndTheRootDirectory(t *testing.T) {
+func TestACommandGetsStandardInputArgumentsAndTheDirectoryThatDockerWasTold(t *testing.T) {
 	parallel(t)
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	input := strings.Repeat("a line of input\n", 100_000)
 	run := append(testbed.UserRun(t, image, "-i", "-w", "/tmp", "-e", "MINE=of the user"), "sh", "-c",
-		`wc -c; pwd; echo "$MINE"; for a; do echo "<$a>"; done; echo complaint >&2; exit 5`, "sh", "two words", "", "$HOME", "--help")
+		`wc -c; pwd; readlink /proc/1/cwd; echo "$MINE"; for a; do echo "<$a>"; done; echo complaint >&2; exit 5`, "sh", "two words", "", "$HOME", "--help")
 	r, err := testbed.DockerPipe(ctx, input, run...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strconv.Itoa(len(input)) + "\n/\nof the user\n<two words>\n<>\n<$HOME>\n<--help>\n"
+	want := strconv.Itoa(len(input)) + "\n/tmp\n/\nof the user\n<two words>\n<>\n<$HOME>\n<--help>\n"
 	if r.Code != 5 || r.Stdout != want || !strings.Contains(r.Stderr, "complaint") {
 		t.Errorf("got code %d\n%s%s\nwant code 5 and\n%s", r.Code, r.Stdout, r.Stderr, want)
 	}
