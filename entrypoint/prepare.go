@@ -13,6 +13,7 @@ import (
 	"github.com/pgbaton/pgbaton/internal/config"
 	"github.com/pgbaton/pgbaton/internal/durable"
 	"github.com/pgbaton/pgbaton/internal/nodeapi"
+	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/internal/proc"
 )
 
@@ -89,9 +90,6 @@ func prepareDirs(root *os.Root, pl place, off config.Official, u proc.User) erro
 	if err := mayServe(root, rel, u); err != nil {
 		return volumeError(pl.pgdata, u, err)
 	}
-	if info, err := root.Stat(rel); err == nil && info.Mode().Perm() != 0o750 {
-		_ = root.Chmod(rel, 0o700) // not ours to change on some volumes; postgres says so if it matters
-	}
 	if err := ownBelow(root, rel, u); err != nil {
 		return volumeError(pl.volume, u, err)
 	}
@@ -122,17 +120,19 @@ func prepareOutside(dir string, mode uint32, u proc.User) error {
 	if dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if os.Geteuid() != 0 {
+		err := os.MkdirAll(dir, 0o700)
+		_ = unix.Chmod(dir, mode)
 		return err
 	}
-	_ = unix.Chmod(dir, mode)
-	if os.Geteuid() != 0 {
-		return nil
+	f, err := openSafely(nil, dir)
+	if errors.Is(err, errDoubtful) { // behind a link that is the server's user's own: no owner is changed there
+		return pg.AsUser(&u, func() error { return os.MkdirAll(dir, 0o700) })
 	}
-	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
+	_ = unix.Fchmod(int(f.Fd()), mode)
 	return ownTree(f, u)
 }
 
@@ -140,6 +140,7 @@ func prepareOutside(dir string, mode uint32, u proc.User) error {
 // directories above it up to the volume, where the next major's will be made.
 func ownBelow(root *os.Root, rel string, u proc.User) error {
 	if os.Geteuid() != 0 {
+		closeToOthers(root, rel)
 		return nil
 	}
 	for dir := filepath.Dir(rel); dir != "."; dir = filepath.Dir(dir) {
@@ -147,11 +148,28 @@ func ownBelow(root *os.Root, rel string, u proc.User) error {
 			return err
 		}
 	}
-	f, err := root.Open(rel)
+	top, err := root.Open(".")
 	if err != nil {
 		return err
 	}
+	defer func() { _ = top.Close() }()
+	f, err := openSafely(top, rel)
+	if errors.Is(err, errDoubtful) { // a link of the server's user: postgres says so where owner or mode matter
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().Perm() != 0o750 {
+		_ = f.Chmod(0o700) // not ours to change on some volumes
+	}
 	return ownTree(f, u)
+}
+
+func closeToOthers(root *os.Root, rel string) {
+	if info, err := root.Stat(rel); err == nil && info.Mode().Perm() != 0o750 {
+		_ = root.Chmod(rel, 0o700) // not ours to change on some volumes; postgres says so if it matters
+	}
 }
 
 // openControlDir makes the directory of the first control socket that can be

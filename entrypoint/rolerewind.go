@@ -53,12 +53,11 @@ func (s *supervisor) rewind(v notify.Verdict) {
 // killed after the shutdown checkpoint leaves one beside clean data, and
 // pg_rewind, other than a server, does not replace it.
 func (s *supervisor) dropPidFile() error {
-	root, err := os.OpenRoot(s.volume.place.pgdata)
+	err := s.inData(func(root *os.Root) error { return durable.Remove(root, "postmaster.pid") })
 	if err != nil {
 		return fmt.Errorf("remove a postmaster.pid that is left behind: %w", err)
 	}
-	defer func() { _ = root.Close() }()
-	return durable.Remove(root, "postmaster.pid")
+	return nil
 }
 
 // recoverClosed replays the data's own WAL as a standby that nobody reaches

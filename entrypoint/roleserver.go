@@ -110,32 +110,43 @@ func (s *supervisor) readyRole() error {
 
 // makeSignalFile makes the data a standby's, for every later start by anybody.
 func (s *supervisor) makeSignalFile() error {
-	root, err := os.OpenRoot(s.volume.place.pgdata)
+	err := s.withReserve(func() error {
+		return s.inData(func(root *os.Root) error {
+			return durable.WriteFile(root, "standby.signal", nil, owner(s.user), int(s.user.GID))
+		})
+	})
+	s.cl.signalled = err == nil
 	if err != nil {
 		return fmt.Errorf("make standby.signal: %w", err)
 	}
-	defer func() { _ = root.Close() }()
-	err = s.withReserve(func() error {
-		return durable.WriteFile(root, "standby.signal", nil, owner(s.user), int(s.user.GID))
+	return nil
+}
+
+// inData runs do in the data directory, with the rights of the server's user:
+// it owns the directories on the way there and may put a link in their place at
+// any moment, so that root must never be led by them.
+func (s *supervisor) inData(do func(root *os.Root) error) error {
+	return pg.AsUser(&s.user, func() error {
+		root, err := os.OpenRoot(s.volume.place.pgdata)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = root.Close() }()
+		return do(root)
 	})
-	s.cl.signalled = err == nil
-	return err
 }
 
 func (s *supervisor) removeSignalFiles() error {
 	s.cl.signalled = false
-	root, err := os.OpenRoot(s.volume.place.pgdata)
-	if err != nil {
-		return fmt.Errorf("remove standby.signal: %w", err)
-	}
-	defer func() { _ = root.Close() }()
-	for _, name := range []string{"standby.signal", "recovery.signal"} {
-		if _, err := root.Lstat(name); err != nil {
-			continue
+	return s.inData(func(root *os.Root) error {
+		for _, name := range []string{"standby.signal", "recovery.signal"} {
+			if _, err := root.Lstat(name); err != nil {
+				continue
+			}
+			if err := durable.Remove(root, name); err != nil {
+				return fmt.Errorf("remove %s: %w", name, err)
+			}
 		}
-		if err := durable.Remove(root, name); err != nil {
-			return fmt.Errorf("remove %s: %w", name, err)
-		}
-	}
-	return nil
+		return nil
+	})
 }

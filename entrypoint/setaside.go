@@ -94,7 +94,7 @@ func setAside(root *os.Root, pl place, walDir string, u proc.User) (string, erro
 	if err := moveEntries(root, rel, to, append([]string{"lost+found"}, ours...)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("keep the half-made cluster aside: %w", err)
 	}
-	if err := emptyWalDir(walDir); err != nil {
+	if err := pg.AsUser(&u, func() error { return emptyWalDir(walDir) }); err != nil {
 		return "", err
 	}
 	return to, durable.Remove(root, initFile)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pgbaton/pgbaton/internal/durable"
+	"github.com/pgbaton/pgbaton/internal/proc"
 )
 
 // The parameters of replication that this product sets, all in
@@ -63,7 +64,11 @@ func ReadAuto(pgdata string) (map[string]string, error) {
 // value that is empty is set so: it hides what the user's files say. uid and
 // gid own the file; -1 leaves them. Nothing is written where nothing differs.
 func WriteAuto(pgdata string, set map[string]string, uid, gid int) error {
-	err := writeAuto(pgdata, set, uid, gid)
+	var u *proc.User
+	if uid >= 0 { // whose directories lead there
+		u = &proc.User{UID: uint32(uid), GID: uint32(gid)}
+	}
+	err := asUser(u, func() error { return writeAuto(pgdata, set, uid, gid) })
 	if err != nil {
 		return fmt.Errorf("change %s: %w", filepath.Join(pgdata, autoConf), err)
 	}

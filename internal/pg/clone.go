@@ -153,6 +153,10 @@ func copied(line string) (done, total int64, ok bool) {
 
 // becomeStandby makes a data directory whose server is down that of a standby.
 func becomeStandby(data string, ours []string, auto map[string]string, u *proc.User) error {
+	return asUser(u, func() error { return makeStandby(data, ours, auto, u) })
+}
+
+func makeStandby(data string, ours []string, auto map[string]string, u *proc.User) error {
 	root, err := os.OpenRoot(data)
 	if err != nil {
 		return err
@@ -164,7 +168,7 @@ func becomeStandby(data string, ours []string, auto map[string]string, u *proc.U
 		}
 	}
 	uid, gid := owner(u)
-	if err := WriteAuto(data, auto, uid, gid); err != nil {
+	if err := writeAuto(data, auto, uid, gid); err != nil {
 		return err
 	}
 	return durable.WriteFile(root, "standby.signal", nil, uid, gid)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pgbaton/pgbaton/internal/durable"
+	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/upgrade"
 )
 
@@ -106,6 +107,10 @@ func realPath(path string) string {
 // gatherTransfer tries to clone and to link a file wherever pg_upgrade would:
 // from the data directory into the new one, and inside each tablespace.
 func (s *Site) gatherTransfer(f *upgrade.Facts) error {
+	return pg.AsUser(&s.User, func() error { return s.tryTransfer(f) })
+}
+
+func (s *Site) tryTransfer(f *upgrade.Facts) error {
 	pgdata, err := os.OpenRoot(s.PGData)
 	if err != nil {
 		return err
