@@ -68,26 +68,10 @@ func nodeLine(f nodeapi.Fleet, st node.State, seen string) string {
 	if st.Major > 0 {
 		major = fmt.Sprint(st.Major)
 	}
-	if t := timelineOf(st); t > 0 {
+	if t := nodeapi.TimelineOf(st); t > 0 {
 		timeline = fmt.Sprint(t)
 	}
 	return strings.Join([]string{shorten(st.Node), placeText(st), string(st.Phase), timeline, lagText(f, st), vip, major, seen}, "\t")
-}
-
-// timelineOf is a primary's by its latest promotion: pg_control tells it only
-// after a checkpoint.
-func timelineOf(st node.State) uint32 {
-	timeline := uint32(0)
-	if st.Control != nil {
-		timeline = st.Control.Timeline
-	}
-	if c := st.Cluster; c != nil && c.Timeline != 0 {
-		return c.Timeline // that is streamed; a standby's pg_control follows with a restartpoint
-	}
-	if c := st.Cluster; c != nil && nodeapi.PlaceOf(c.Record) == nodeapi.PlacePrimary {
-		timeline = max(timeline, c.Record.Newest().Timeline)
-	}
-	return timeline
 }
 
 // lagText is how far a standby is behind.

@@ -26,7 +26,13 @@ func printFleet(w io.Writer, f nodeapi.Fleet, bold bool) error {
 	var p sheet
 	st := f.Node
 	row := p.row
+	row("verdict", verdictText(st.Verdict))
 	row("node", join(st.Node, "pgbaton "+st.Version, since("up", st.Supervisor.Started, st.Time)))
+	last := phaseText(st)
+	if v := st.Verdict; st.Cluster != nil && v.Health != node.Well && v.Health != "" && st.Phase == node.Running {
+		row("state", last) // it serves, and its cluster is not well: that counts more
+		last = headed(string(v.Health), v.Since, st.Time, v.Why)
+	}
 	row("postgres", postgresText(st))
 	row("clients", clientsText(st.Server))
 	row("data", dataText(st))
@@ -45,16 +51,33 @@ func printFleet(w io.Writer, f nodeapi.Fleet, bold bool) error {
 		row("warning", warning)
 	}
 	printNodes(&p, f)
+	p.last(last, bold)
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+// phaseText is what the node does, for how long, and why.
+func phaseText(st node.State) string {
 	head := string(st.Phase)
 	if !st.Ready {
 		head += ", not ready"
 	}
-	if d := since("for", st.Since, st.Time); d != "" {
+	return headed(head, st.Since, st.Time, st.Why)
+}
+
+func headed(head string, from, now time.Time, why string) string {
+	if d := since("for", from, now); d != "" {
 		head += " " + d
 	}
-	p.last(head+": "+st.Why, bold)
-	_, err := io.WriteString(w, p.b.String())
-	return err
+	return head + ": " + why
+}
+
+// verdictText is the judgement of the whole cluster.
+func verdictText(v node.Verdict) string {
+	if v.Health == "" { // a supervisor of before
+		return ""
+	}
+	return string(v.Health) + ": " + v.Why
 }
 
 func postgresText(st node.State) string {
@@ -123,7 +146,7 @@ func clusterText(st node.State) string {
 	if c.Checksums {
 		sums = ""
 	}
-	return join(fmt.Sprint(c.SystemIdentifier), fmt.Sprintf("timeline %d", c.Timeline), c.State, wal, sums)
+	return join(fmt.Sprint(c.SystemIdentifier), fmt.Sprintf("timeline %d", nodeapi.TimelineOf(st)), c.State, wal, sums)
 }
 
 func restartsText(r node.Restarts, now time.Time) string {

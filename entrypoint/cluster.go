@@ -56,7 +56,10 @@ type clustering struct {
 	pause      time.Duration
 	partBy     time.Time // a container that ends waits for its role no longer than this
 	stall      stall
-	haltBy     time.Time // a standby whose server alone ends: no longer than this
+	stuck      stuck             // of an open primary's commits
+	waited     *node.CommitsWait // as the API showed it last
+	answers    bool              // the server answered the latest question about replication
+	haltBy     time.Time         // a standby whose server alone ends: no longer than this
 	ensured    ensuring
 	progress   string // of a copy
 	seat       notify.Seat
@@ -159,6 +162,7 @@ func (s *supervisor) showCluster() *node.Cluster {
 	if r := s.cl.record; r != nil && r.Primary {
 		c.Open = r.Released == nil && f.Self.Server == notify.ServerPrimary && s.server != nil && s.server.told == "" && !f.Beaten()
 	}
+	c.CommitsWait, c.VIPWanted = s.commitsWait(c.Open), s.set.VIP.IsValid()
 	if s.server != nil && s.server.file.Port != 0 {
 		c.Port = s.server.file.Port
 	}

@@ -94,7 +94,7 @@ func (s *supervisor) stopMonitor() {
 		s.cl.monitor.cancel()
 		s.cl.monitor = nil
 	}
-	s.cl.repl, s.cl.synced = nil, ""
+	s.cl.repl, s.cl.synced, s.cl.stuck = nil, "", stuck{}
 	s.cl.mute, s.cl.flowed, s.cl.sent = time.Time{}, time.Time{}, time.Time{}
 }
 
@@ -108,11 +108,13 @@ func (s *supervisor) monitored(m *monitoring, r pg.Replication, err error) {
 	} else {
 		s.cl.mute = time.Time{}
 	}
+	s.cl.answers = err == nil
 	if err != nil {
 		return // what was known stays; silence has its own rules
 	}
 	s.cl.repl = &r
 	now := time.Now()
+	s.cl.stuck = s.cl.stuck.next(now, r, heirOf(s.cl.record))
 	if s.cl.flowed.IsZero() || r.Receiver != nil && r.Receiver.Status == "streaming" {
 		s.cl.flowed = now
 	}

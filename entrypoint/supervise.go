@@ -147,6 +147,7 @@ type view struct {
 	mismatch  []string // collations
 	missing   int      // relations without statistics; -1: to be counted
 	sqlError  string
+	verdict   node.Verdict // as it was shown last
 	rules     pg.Rules
 	superuser string
 }

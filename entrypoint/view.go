@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/pg"
+	"github.com/pgbaton/pgbaton/internal/whole"
 	"github.com/pgbaton/pgbaton/upgrade"
 )
 
@@ -245,6 +246,8 @@ func (s *supervisor) publish() {
 	}
 	if st.Cluster = s.showCluster(); st.Cluster != nil {
 		s.watchStalls(st.Cluster)
+		s.watchCommits(st.Cluster)
+		st.Ready = st.Ready && (st.Cluster.CommitsWait == nil || !st.Cluster.CommitsWait.TooLong)
 	}
 	st.Warnings = append(st.Warnings, s.view.warnings...)
 	st.Warnings = append(st.Warnings, s.view.mismatch...)
@@ -283,6 +286,10 @@ func (s *supervisor) publish() {
 	}
 	if s.cl.failed != "" && copies(s.cl.verdict.Do) {
 		st.Warnings = append(st.Warnings, s.cl.failed)
+	}
+	st.Verdict = s.judge(st)
+	if st.Verdict.Code == whole.CodeCommitsWait {
+		st.Warnings = append([]string{st.Verdict.Why}, st.Warnings...)
 	}
 	s.snapshot.Store(&st)
 }

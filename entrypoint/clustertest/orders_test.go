@@ -1,10 +1,13 @@
 package clustertest
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/testbed"
+	"github.com/pgbaton/pgbaton/internal/whole"
 )
 
 func TestOrdersAboutRolesAreRefusedWithAReasonWhereTheyWouldLoseSomething(t *testing.T) {
@@ -38,7 +41,7 @@ func TestPauseKeepsRolesAndResumeLetsThemChangeAgain(t *testing.T) {
 		return v.State.Cluster != nil && v.State.Cluster.Record != nil && v.State.Cluster.Record.Paused
 	})
 	p.Kill9()
-	waitFor(c, h, "misses the primary", func(v testbed.View) bool { return !v.State.Cluster.Streaming })
+	judges(t, c, h, node.Down, whole.CodeNoPrimary, "the primary "+p.Host+" (epoch ")
 	staysSo(t, c, "nobody promotes", noPrimary)
 	p.Start()
 	becomes(c, p)
@@ -50,12 +53,14 @@ func TestPauseKeepsRolesAndResumeLetsThemChangeAgain(t *testing.T) {
 
 func TestAloneReclonePromoteAndTheirForceDoWhatTheySay(t *testing.T) {
 	t.Parallel()
-	c, load := loaded(t, testbed.ClusterSpec{Nodes: 2})
+	c, load := loaded(t, testbed.ClusterSpec{Nodes: 2, Env: map[string]string{"PGBATON_UNREADY_AFTER": "2s"}})
 	p := c.WaitWhole(long)
 	h := c.Others(p)[0]
 
 	h.Pause() // its armed heir is silent: commits wait
 	says(c, p, "commits wait for its heir "+h.Host)
+	judges(t, c, p, node.Degraded, whole.CodeCommitsWait, "commits wait for "+h.Host+", ")
+	saysThatCommitsWait(t, p)
 	refused(t, p, "nothing was changed", "alone", "--yes")
 	orders(t, p, "alone", "--force", "--yes")
 	flowing(t, load)
@@ -88,6 +93,22 @@ func TestAloneReclonePromoteAndTheirForceDoWhatTheySay(t *testing.T) {
 	says(c, p, "they exist nowhere else")
 	reclone(t, c, p)
 	expect(t, c.WaitWhole(2*long), h, "the copy")
+}
+
+// saysThatCommitsWait on the surfaces that are for that alone.
+func saysThatCommitsWait(t *testing.T, p *testbed.Node) {
+	t.Helper()
+	p.Eventually(long, "commits wait, for too long to be ready", func() bool {
+		_, metrics := get(t, p, "/metrics", "")
+		primary, _ := get(t, p, "/primary", "")
+		readiness, _ := get(t, p, "/readiness", "")
+		readOnly, _ := get(t, p, "/read-only", "")
+		_, fleet := get(t, p, "/v1/cluster", testbed.Token)
+		sessions := regexp.MustCompile(`(?m)^pgbaton_cluster_commits_waiting_sessions [1-9]`).MatchString(metrics)
+		t.Logf("/primary %d, /readiness %d, /read-only %d, sessions known: %v", primary, readiness, readOnly, sessions)
+		return primary == 503 && readiness == 503 && readOnly == 200 && sessions &&
+			strings.Contains(metrics, "\npgbaton_cluster_commits_waiting 1\n") && strings.Contains(fleet, `"what":"commits wait for `)
+	})
 }
 
 // TestPeersWithTheMountAsTheDataDirectoryHoldAndSayWhy where the configuration

@@ -39,6 +39,22 @@ func says(c *testbed.Cluster, n *testbed.Node, any ...string) {
 	})
 }
 
+// judges waits until a node's verdict on the whole cluster is this one, on every
+// surface.
+func judges(t *testing.T, c *testbed.Cluster, n *testbed.Node, health node.Health, code, why string) {
+	t.Helper()
+	waitFor(c, n, "judges: "+string(health)+", "+why, func(v testbed.View) bool {
+		j := v.State.Verdict
+		return j.Health == health && j.Code == code && strings.Contains(j.Why, why)
+	})
+	n.Eventually(long, "the metrics and the status say so", func() bool {
+		_, metrics := get(t, n, "/metrics", "")
+		shown := strings.Join(strings.Fields(n.Exec("pgbaton", "status").Stdout), " ")
+		return strings.Contains(metrics, `pgbaton_verdict{health="`+string(health)+`"} 1`) &&
+			strings.HasPrefix(shown, "verdict "+string(health)+": ") && strings.Count(shown, why) >= 1
+	})
+}
+
 // becomes waits until a node is an open primary.
 func becomes(c *testbed.Cluster, n *testbed.Node) {
 	waitFor(c, n, "is the primary", testbed.View.Primary)

@@ -36,6 +36,7 @@ type Settings struct {
 	SmartTimeout time.Duration `mapstructure:"smart_timeout"` // 1s to 24h
 	BackoffMax   time.Duration `mapstructure:"backoff_max"`   // 1s to 1h
 	HungAfter    time.Duration `mapstructure:"hung_after"`    // 0 to 1h; 0 means never
+	UnreadyAfter time.Duration `mapstructure:"unready_after"` // 0 to 24h; 0 means never
 	InitOnly     bool          `mapstructure:"init_only"`     //
 	SlotKeep     int64         `mapstructure:"slot_keep"`     // bytes; 0 means what postgresql.conf says
 	DiskWarn     int64         `mapstructure:"disk_warn"`     // bytes; 0 means no warning

@@ -34,6 +34,7 @@ func checkBounds(t *testing.T, s Settings) {
 		"smart_timeout": within(s.SmartTimeout, 24*time.Hour),
 		"backoff_max":   within(s.BackoffMax, time.Hour),
 		"hung_after":    s.HungAfter >= 0 && s.HungAfter <= time.Hour,
+		"unready_after": s.UnreadyAfter >= 0 && s.UnreadyAfter <= 24*time.Hour,
 		"slot_keep":     s.SlotKeep >= 0 && s.SlotKeep <= maxDiskWarn,
 		"disk_warn":     s.DiskWarn >= 0 && s.DiskWarn <= maxDiskWarn,
 		"upgrade":       slices.Contains([]UpgradePolicy{UpgradeOff, UpgradeMarker, UpgradeAuto}, s.Upgrade),

@@ -105,6 +105,10 @@ var table = []Setting{
 		Default: "30s", Kind: durationKind(0, time.Hour),
 		Meaning: "How long postgres may give no answer before it counts as hung in a node with `PGBATON_PEERS`: it is killed then, and handed over or started again. `0s` means never.",
 	}),
+	setting("unready_after", Setting{
+		Default: "0s", Kind: durationKind(0, 24*time.Hour),
+		Meaning: "How long commits may wait for a silent heir before this primary stops counting as ready: `/readiness`, `/primary` and the paths that mean the same answer 503 then, and so does `pgbaton status --ready`, until commits return. `0s` means never: reads are served all the time.",
+	}),
 	setting("init_only", Setting{
 		Default: "false", Kind: boolKind(),
 		Meaning: "Initialise an empty data directory, then end with exit code 0.",

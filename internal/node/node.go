@@ -71,6 +71,8 @@ type State struct {
 	Offer      string      `json:"offer,omitempty"`    // a sentence: a newer major is here, and how to get it
 	Upgrade    *Upgrade    `json:"upgrade,omitempty"`  // the latest one, running or ended; nil where there was none
 	Warnings   []string    `json:"warnings,omitempty"` // what an operator should mend, a sentence each
+
+	Verdict Verdict `json:"verdict"` // on the whole cluster, as this node sees it; on the node alone where it has no peers
 }
 
 // Postmaster is the running server's first process.

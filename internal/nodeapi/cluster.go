@@ -109,6 +109,23 @@ func PlaceOf(r *node.Record) string {
 	return PlaceStandby
 }
 
+// TimelineOf is the timeline that a node's server writes or reads; what
+// pg_control tells follows only with a checkpoint.
+func TimelineOf(st node.State) uint32 {
+	timeline := uint32(0)
+	if st.Control != nil {
+		timeline = st.Control.Timeline
+	}
+	switch c := st.Cluster; {
+	case c == nil:
+	case c.Timeline != 0:
+		return c.Timeline
+	case PlaceOf(c.Record) == PlacePrimary:
+		return max(timeline, c.Record.Newest().Timeline)
+	}
+	return timeline
+}
+
 // Age is how long ago a node was heard of by its name; math.MaxInt64 where it
 // never was.
 func (f Fleet) Age(name string) time.Duration {

@@ -14,6 +14,9 @@ var (
 	descEpoch       = desc("cluster_epoch", "Promotions of the cluster that this node knows of.")
 	descOpen        = desc("cluster_open", "1 while this node is a primary that lets clients in.")
 	descArmed       = desc("cluster_heir_armed", "1 where a primary has an armed heir, and on the armed heir itself.")
+	descWait        = desc("cluster_commits_waiting", "1 while commits on this primary wait for a standby that does not confirm them: writes hang.")
+	descWaitTime    = desc("cluster_commits_waiting_seconds", "For how long they have been waiting; 0 while they return.")
+	descWaiters     = desc("cluster_commits_waiting_sessions", "Sessions that wait then; left out where the server does not say.")
 	descPaused      = desc("cluster_paused", "1 while an operator wants no change of roles by itself here.")
 	descVIP         = desc("cluster_vip", "1 while the virtual address is on this node.")
 	descEligible    = desc("cluster_eligible", "1 while this node may hold the virtual address.")
@@ -29,7 +32,7 @@ var (
 // clusterDescs are the metrics of clusters.
 func clusterDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
-		descClusterInfo, descPlace, descEpoch, descOpen, descArmed, descPaused, descVIP, descEligible,
+		descClusterInfo, descPlace, descEpoch, descOpen, descArmed, descWait, descWaitTime, descWaiters, descPaused, descVIP, descEligible,
 		descStreaming, descLag, descLagTime, descSenderLag, descSenderTime, descPeers, descArbiter,
 	}
 }
@@ -49,6 +52,7 @@ func collectCluster(f Fleet, gauge func(d *prometheus.Desc, v float64, labels ..
 		paused = r.Paused
 	}
 	gauge(descArmed, truth(armed))
+	collectWaiting(st, gauge)
 	gauge(descPaused, truth(paused))
 	gauge(descOpen, truth(c.Open))
 	gauge(descVIP, truth(c.VIP))
@@ -66,6 +70,21 @@ func collectCluster(f Fleet, gauge func(d *prometheus.Desc, v float64, labels ..
 		gauge(descLagTime, lag.Seconds())
 	}
 	collectPeers(f, gauge)
+}
+
+// collectWaiting tells whether commits wait.
+func collectWaiting(st node.State, gauge func(d *prometheus.Desc, v float64, labels ...string)) {
+	w := st.Cluster.CommitsWait
+	gauge(descWait, truth(w != nil))
+	if w == nil {
+		gauge(descWaitTime, 0)
+		gauge(descWaiters, 0)
+		return
+	}
+	gauge(descWaitTime, max(0, st.Time.Sub(w.Since).Seconds()))
+	if w.Sessions != nil {
+		gauge(descWaiters, float64(*w.Sessions))
+	}
 }
 
 // collectPeers tells of those that this node asks and sends to.

@@ -40,6 +40,34 @@ func TestMetricsOfAPrimaryInACluster(t *testing.T) {
 	}
 }
 
+func TestCommitsThatWaitAreAMetricAndPrimaryFailsOnlyOnceItIsTooLong(t *testing.T) {
+	st := writer()
+	st.Time = time.Now()
+	st.Verdict = node.Verdict{Health: node.Degraded, Code: "commits-wait", Why: "commits wait"}
+	codes := func() (primary, readOnly int) {
+		h := testHandler(t, fixed(st), remote)
+		return ask(h, "GET", "/primary").Code, ask(h, "GET", "/read-only").Code
+	}
+	metrics := func() string { return ask(testHandler(t, fixed(st), remote), "GET", "/metrics").Body.String() }
+	wantLines(t, metrics(), "pgbaton_cluster_commits_waiting 0", "pgbaton_cluster_commits_waiting_seconds 0", "pgbaton_cluster_commits_waiting_sessions 0")
+
+	some := 37
+	st.Cluster.CommitsWait = &node.CommitsWait{Heir: "b", Since: st.Time.Add(-12 * time.Second), Sessions: &some}
+	wantLines(t, metrics(), "pgbaton_cluster_commits_waiting 1", "pgbaton_cluster_commits_waiting_seconds 12", "pgbaton_cluster_commits_waiting_sessions 37",
+		`pgbaton_verdict{health="degraded"} 1`, `pgbaton_verdict{health="well"} 0`, `pgbaton_verdict{health="down"} 0`)
+	if primary, readOnly := codes(); primary != 200 || readOnly != 200 {
+		t.Error("reads are served:", primary, readOnly)
+	}
+
+	st.Cluster.CommitsWait.Sessions, st.Cluster.CommitsWait.TooLong = nil, true
+	if body := metrics(); strings.Contains(body, "waiting_sessions ") {
+		t.Error("what is not known is a number")
+	}
+	if primary, readOnly := codes(); primary != 503 || readOnly != 200 {
+		t.Error("it waits for too long:", primary, readOnly)
+	}
+}
+
 func TestMetricsOfAStandbyInACluster(t *testing.T) {
 	st := standby()
 	st.Cluster.Record = &node.Record{Epoch: 2, Armed: &node.Armed{Primary: "a"}, Paused: true}

@@ -99,7 +99,7 @@ func keyOf(st node.State, peers []node.State) string {
 }
 
 func writeKey(b *strings.Builder, st node.State) {
-	fmt.Fprintf(b, "|%s %s %q %v %s", st.Node, st.Phase, st.Why, st.Ready, st.Role)
+	fmt.Fprintf(b, "|%s %s %q %v %s %s", st.Node, st.Phase, st.Why, st.Ready, st.Role, st.Verdict.Code)
 	c := st.Cluster
 	if c == nil {
 		return

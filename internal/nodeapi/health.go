@@ -25,15 +25,20 @@ var checks = map[string]check{
 	"/read-write": isPrimary,
 	"/replica":    isStandby,
 	"/read-only": func(st node.State, now time.Time) bool {
-		return isPrimary(st, now) || isStandby(st, now)
+		return isOpen(st) || isStandby(st, now)
 	},
 	"/health":    func(st node.State, _ time.Time) bool { return st.Phase == node.Running },
 	"/readiness": func(st node.State, _ time.Time) bool { return st.Ready },
 	"/liveness":  isAlive,
 }
 
-// isPrimary: a primary in a cluster may run and not let clients in.
+// isPrimary: clients can write.
 func isPrimary(st node.State, _ time.Time) bool {
+	return isOpen(st) && (st.Cluster == nil || st.Cluster.CommitsWait == nil || !st.Cluster.CommitsWait.TooLong)
+}
+
+// isOpen: a primary in a cluster may run and not let clients in.
+func isOpen(st node.State) bool {
 	return st.Phase == node.Running && st.Role == node.Primary && (st.Cluster == nil || st.Cluster.Open)
 }
 
@@ -60,6 +65,7 @@ type health struct {
 	SystemID   string     `json:"database_system_identifier,omitempty"`
 	Streaming  string     `json:"replication_state,omitempty"` // "streaming", of a standby
 	Ready      bool       `json:"ready"`
+	Verdict    string     `json:"verdict,omitempty"` // on the whole cluster: well, degraded, down
 	Self       self       `json:"pgbaton"`
 }
 
@@ -78,13 +84,13 @@ type self struct {
 func healthOf(st node.State) health {
 	h := health{
 		State: st.Phase, Why: st.Why, Ready: st.Ready, Role: patroniRole(st.Role),
-		Self: self{Version: st.Version, Name: st.Node},
+		Self: self{Version: st.Version, Name: st.Node}, Verdict: string(st.Verdict.Health),
 	}
 	if st.Postmaster != nil {
 		h.Started = &st.Postmaster.Started
 	}
 	if st.Control != nil {
-		h.Timeline = st.Control.Timeline
+		h.Timeline = TimelineOf(st)
 		h.SystemID = strconv.FormatUint(st.Control.SystemIdentifier, 10)
 	}
 	if st.Server != nil {

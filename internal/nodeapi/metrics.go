@@ -56,11 +56,12 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descUp          = desc("up", "1 while postgres accepts connections.")
 	descReady       = desc("ready", "1 while clients are served.")
+	descVerdict     = desc("verdict", "1 for how the whole cluster is, as this node sees it: well, degraded, or down (no primary serves).", "health")
 	descPhase       = desc("phase", "1 for the phase that the node is in.", "phase")
 	descRole        = desc("role", "1 for the role of the running server.", "role")
 	descPGRestarts  = desc("postgres_restarts_total", "Deaths of postgres that nobody asked for, since the container started.")
 	descSupRestarts = desc("supervisor_restarts_total", "Crashes of the supervisor, since the container started.")
-	descTimeline    = desc("timeline", "Timeline of the latest checkpoint.")
+	descTimeline    = desc("timeline", "Timeline that the server writes or reads; while none runs, that of the latest checkpoint.")
 	descConns       = desc("connections", "Client backends.")
 	descMaxConns    = desc("max_connections", "The setting max_connections.")
 	descCollations  = desc("collation_mismatches", "Databases and collations whose recorded version differs from the library's.")
@@ -74,7 +75,7 @@ type stateCollector struct{ src Source }
 // Describe implements prometheus.Collector.
 func (c stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range append([]*prometheus.Desc{
-		descUp, descReady, descPhase, descRole, descPGRestarts, descSupRestarts,
+		descUp, descReady, descVerdict, descPhase, descRole, descPGRestarts, descSupRestarts,
 		descTimeline, descConns, descMaxConns, descCollations, descInfo,
 	}, append(upgradeDescs(), clusterDescs()...)...) {
 		ch <- d
@@ -89,6 +90,9 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descUp, truth(st.Phase == node.Running))
 	gauge(descReady, truth(st.Ready))
+	for _, h := range node.Healths() {
+		gauge(descVerdict, truth(st.Verdict.Health == h), string(h))
+	}
 	for _, p := range node.Phases() {
 		gauge(descPhase, truth(st.Phase == p), string(p))
 	}
@@ -98,7 +102,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descPGRestarts, prometheus.CounterValue, float64(st.Restarts.Postgres))
 	ch <- prometheus.MustNewConstMetric(descSupRestarts, prometheus.CounterValue, float64(st.Restarts.Supervisor))
 	if st.Control != nil {
-		gauge(descTimeline, float64(st.Control.Timeline))
+		gauge(descTimeline, float64(TimelineOf(st)))
 	}
 	serverVersion := ""
 	if st.Server != nil {

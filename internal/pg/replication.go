@@ -28,6 +28,9 @@ type Replication struct {
 	Senders  []node.Sender // walsenders, of whatever kind
 	Receiver *Receiver     // of a standby that has a walreceiver
 
+	Waiting int       // sessions whose commit waits for a standby
+	Oldest  time.Time // when the oldest transaction of theirs began, by the server's clock; zero: none waits
+
 	SyncNames string    // synchronous_standby_names as this session sees it
 	Commit    string    // synchronous_commit that our role's sessions get by default
 	Started   time.Time // of the postmaster, by the server's clock
@@ -70,8 +73,9 @@ select r.standby,
                'Age', (coalesce(extract(epoch from clock_timestamp() - last_msg_receipt_time), -1e-9) * 1e9)::bigint)
           from w),
        current_setting('synchronous_standby_names'), current_setting('synchronous_commit'),
-       pg_postmaster_start_time()
-  from (select pg_is_in_recovery() as standby) r`
+       pg_postmaster_start_time(), s.waiting, s.oldest
+  from (select pg_is_in_recovery() as standby) r,
+       (select count(*) as waiting, min(xact_start) as oldest from pg_stat_get_activity(null) where wait_event = 'SyncRep' and application_name is distinct from 'pgbaton') s`
 
 // withReceiver is evaluated once for its two uses.
 const withReceiver = `with w as materialized (select * from pg_stat_wal_receiver where status is not null)`
@@ -88,12 +92,14 @@ func askReplication(ctx context.Context, db *sql.DB) (r Replication, err error) 
 	var senders []byte
 	var lag sql.Null[int64]
 	var receiver sql.Null[[]byte]
+	var oldest sql.Null[time.Time]
 	row := db.QueryRowContext(ctx, withReceiver+replicationQuery)
 	err = row.Scan(&standby, &r.Timeline, lsnScan{&r.Written}, lsnScan{&r.Flushed}, lsnScan{&r.Received}, lsnScan{&r.Replayed},
-		&senders, &lag, &receiver, &r.SyncNames, &r.Commit, &r.Started)
+		&senders, &lag, &receiver, &r.SyncNames, &r.Commit, &r.Started, &r.Waiting, &oldest)
 	if err != nil {
 		return Replication{}, err
 	}
+	r.Oldest = oldest.V
 	r.Role = node.Primary
 	if standby {
 		r.Role = node.Standby

@@ -206,3 +206,48 @@ func rewinds(t *testing.T, n1, n2 *member) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+func TestRealSessionsThatWaitForAStandbyAreCounted(t *testing.T) {
+	eachMajor(t, func(t *testing.T, b Binaries) {
+		n1 := newPrimary(t, b)
+		if r, err := n1.sql().Replication(t.Context()); err != nil || r.Waiting != 0 || !r.Oldest.IsZero() {
+			t.Error(r.Waiting, r.Oldest, err)
+		}
+		n1.exec(n1.sql(), "alter system set synchronous_standby_names = 'nobody'", "select pg_reload_conf()")
+		ended := make(chan error, 2)
+		commit := func(name string) {
+			go func() {
+				l := n1.sql()
+				db, err := l.open()
+				if err == nil {
+					defer db.Close()
+					db.SetMaxOpenConns(1) // the name is the session's
+					_, err = db.Exec("set application_name = '" + name + "'; create table public." + name + " ()")
+				}
+				ended <- err
+			}()
+		}
+		look := func() (r Replication) {
+			r, err := n1.sql().Replication(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			return r
+		}
+		commit("first")
+		until(t, "one waits", func() bool { return look().Waiting == 1 })
+		oldest := look().Oldest
+		commit("second")
+		until(t, "two wait", func() bool { return look().Waiting == 2 })
+		if r := look(); oldest.IsZero() || !r.Oldest.Equal(oldest) {
+			t.Errorf("the oldest began at %v, then at %v", oldest, r.Oldest)
+		}
+		n1.exec(n1.sql(), "alter system reset synchronous_standby_names", "select pg_reload_conf()")
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		until(t, "nobody waits", func() bool { return look().Waiting == 0 })
+	})
+}

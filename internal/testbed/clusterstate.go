@@ -115,6 +115,9 @@ func (v View) String() string {
 		return fmt.Sprintf("%s: %v", v.Node.Host, v.Err)
 	}
 	s := fmt.Sprintf("%s: %s %s, ready %v: %s", v.Node.Host, v.State.Phase, v.State.Role, v.State.Ready, v.State.Why)
+	if v.State.Verdict.Health != "" {
+		s += fmt.Sprintf("; its verdict: %s, %s", v.State.Verdict.Health, v.State.Verdict.Why)
+	}
 	if c := v.State.Cluster; c != nil {
 		s += fmt.Sprintf(" (open %v, follows %q, streaming %v, received %v, VRRP %q, VIP %v, eligible %v",
 			c.Open, c.Following, c.Streaming, c.Received, c.VRRP, c.VIP, c.Eligible)

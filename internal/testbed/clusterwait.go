@@ -74,11 +74,20 @@ func (c *Cluster) WaitWhole(timeout time.Duration) *Node {
 func (c *Cluster) Whole(views []View) bool {
 	p := primaryOf(views)
 	for _, v := range views {
+		if !c.judgesWell(v) {
+			return false
+		}
 		if v.Node == p && (!v.Armed() || !armedHeir(views, v.State.Cluster.Record) || c.VIP != "" && !v.State.Cluster.VIP) {
 			return false
 		}
 	}
 	return standbys(views)
+}
+
+// judgesWell reports whether a node's own verdict on its cluster is the test's:
+// that it is whole.
+func (c *Cluster) judgesWell(v View) bool {
+	return v.Err == nil && (c.spec.Apart || v.State.Verdict.Health == node.Well)
 }
 
 // Primary is the one open primary now; nil when there is none or more.
