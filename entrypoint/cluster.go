@@ -74,6 +74,7 @@ type clustering struct {
 	rival      rivalry
 	keptFrom   node.LSN // the end of the data whose own WAL was kept
 	keptFor    string   // … before a rewind onto this promotion
+	unread     string   // the error of a history file, as it was logged last
 	losing     losing
 }
 

@@ -84,14 +84,15 @@ func (s *supervisor) roleSelf() notify.Self {
 	self.Data, self.Cramped = s.roleData(v), !s.hasReserve()
 	self.SignalFile = exists(filepath.Join(v.place.pgdata, "standby.signal"))
 	if c, err := s.readControl(v.place.pgdata); err == nil && self.Data == notify.DataCluster {
-		self.SystemIdentifier, self.Timeline, self.Clean = c.SystemIdentifier, c.Timeline, pg.CleanShutdown(c)
+		self.SystemIdentifier, self.Clean = c.SystemIdentifier, pg.CleanShutdown(c)
+		self.Timeline, self.Recovering = max(c.Timeline, c.MinRecoveryTimeline), pg.Recovering(c)
 		self.End = endOf(c)
 		self.Shut = s.shutFor(c)
 	}
 	self.Died = s.past.Exited && !s.past.Asked && !s.past.Status.Success() && s.server == nil
 	s.roleServer(&self)
 	if r := s.cl.record; r != nil && r.Newest().Timeline == 0 { // nobody else asks
-		self.Switched = s.switched(self.Timeline)
+		self.History, self.Begun = s.history(self.Timeline)
 	}
 	self.Building = self.Data == notify.DataHalfMade
 	self.Lost = s.cl.losing.loss
@@ -170,16 +171,20 @@ func (s *supervisor) roleServer(self *notify.Self) {
 	}
 }
 
-// switched is where a timeline began, by its history file.
-func (s *supervisor) switched(timeline uint32) node.LSN {
-	if s.volume == nil || timeline <= 1 {
-		return 0
+// history is what pg_wal says of a timeline's past, and of the latest timeline.
+// A file that cannot be read is looked at again with the next decision.
+func (s *supervisor) history(timeline uint32) ([]node.TimelineSwitch, uint32) {
+	if s.volume == nil {
+		return nil, 0
 	}
-	history, err := pg.ReadHistory(s.volume.place.pgdata, timeline)
-	if err != nil || len(history) == 0 {
-		return 0
+	data := s.volume.place.pgdata
+	switches, err := pg.ReadHistory(data, timeline)
+	newest, errNewest := pg.NewestHistory(data)
+	if err := errors.Join(err, errNewest); err != nil && s.cl.unread != err.Error() {
+		s.cl.unread = err.Error()
+		s.log.Error("role: the history of a promotion cannot be read, so it does not count as complete", "error", err)
 	}
-	return history[len(history)-1].At
+	return switches, newest
 }
 
 func exists(path string) bool {

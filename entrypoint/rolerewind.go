@@ -32,7 +32,7 @@ func (s *supervisor) rewind(v notify.Verdict) {
 		}
 		if err == nil {
 			begun := false
-			_, begun, err = pg.Rewind(ctx, pg.RewindSpec{
+			begun, err = pg.Rewind(ctx, pg.RewindSpec{
 				Binaries: vol.bin, Data: vol.place.pgdata, From: src, User: &s.user, Env: s.env, Ours: ours,
 				Progress: func(done, total int64) { s.progress("rewinding onto "+v.Target, done, total) },
 			})

@@ -26,6 +26,15 @@ func (s *supervisor) clusterArgs() []string {
 	return args
 }
 
+// timelineArgs end the recovery of a standby whose promotion died half-way in
+// the timeline that it had, whatever that promotion left in pg_wal.
+func (s *supervisor) timelineArgs() []string {
+	if t := s.cl.verdict.Timeline; t != 0 {
+		return []string{"-c", fmt.Sprintf("recovery_target_timeline=%d", t)}
+	}
+	return nil
+}
+
 // passFile is libpq's password file for the replication role, in the control
 // directory.
 const passFile = "replication.pass"

@@ -26,7 +26,7 @@ func (s *supervisor) serverArgs() ([]string, error) {
 	s.view.rules = rules
 	args := append([]string{}, s.args...)
 	if s.clustered() {
-		args = append(append(args, s.clusterArgs()...), secure...)
+		args = append(append(append(args, s.clusterArgs()...), s.timelineArgs()...), secure...)
 	}
 	if s.up.stage() == upgrade.Closed && s.up.journal.Quiet {
 		args = append(args, "-c", "max_logical_replication_workers=0")

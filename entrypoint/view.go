@@ -278,6 +278,7 @@ func (s *supervisor) publish() {
 	}
 	st.Warnings = append(st.Warnings, s.up.broken...)
 	st.Warnings = append(st.Warnings, s.namesakes()...)
+	st.Warnings = append(st.Warnings, s.cl.facts.Ahead()...)
 	st.Warnings = append(st.Warnings, s.arbiterWarnings()...)
 	for _, w := range []string{s.divergedWarning(), s.cl.vrrpFault} {
 		if w != "" {

@@ -52,6 +52,8 @@ func arming(f *Facts) (Verdict, bool) {
 		}
 	}
 	switch {
+	case f.isAhead(heir):
+		return yes(Prove, heir, "%s is no copy of this primary: letting commits wait until it answers that it is not armed", heir)
 	case !f.isProven(heir) && f.sends(heir):
 		return yes(Prove, heir, "proving that commits wait for %s", heir)
 	case !f.isProven(heir):
@@ -80,6 +82,8 @@ func (f *Facts) unfit(heir string, p Peer) string {
 		return "PGBATON_ON_SILENCE is not promote"
 	case f.Self.Lax != "":
 		return "synchronous_commit is " + f.Self.Lax + " in the configuration, so commits do not wait for it"
+	case f.isAhead(heir):
+		return "it has WAL that this primary has not written, so it is no copy of it"
 	case f.strangeArbiter(p) != "":
 		return f.strangeArbiter(p)
 	case f.strangeRight() != "":

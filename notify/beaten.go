@@ -22,20 +22,20 @@ func beaten(f *Facts) (Verdict, bool) {
 		return yes(Stop, p.name(), "%s is the primary of epoch %d, newer than this node's %d: no more writes here", p.name(), p.record().Epoch, s.Record.Epoch)
 	case f.Order.Reclone && p.isOpen():
 		return ordering(f.setAside(p, "an operator gives this node's data up for a copy of the primary's"))
-	case f.unpromoted():
-		r := s.Record
-		return f.rejoin(p, Past{Promotions: r.Promotions[:len(r.Promotions)-1], End: s.end()})
+	case f.unpromoted() && s.Timeline != 0:
+		return f.outrun(p)
 	case !s.Clean:
 		return yes(Recover, p.name(), "the server died as a primary: its own WAL is replayed first, closed, so that its end is known")
 	}
-	return f.rejoin(p, Past{Promotions: s.Record.Promotions, End: s.end(), Acknowledged: alone(s.Record)})
+	return f.rejoin(p, Past{Promotions: s.Record.Promotions, End: s.end(), Acknowledged: alone(s.Record) && !f.gave(p)})
 }
 
-// unpromoted reports whether a promotion was written down and the data is a
-// standby's still: it acknowledged nothing as a primary. PostgreSQL removes
-// standby.signal when a promotion is through.
-func (f *Facts) unpromoted() bool {
-	return f.Self.SignalFile && f.Self.Record.Newest().Timeline == 0
+// gave reports whether the peer's history goes on with the node that this one
+// released its right to, which had all of its WAL then.
+func (f *Facts) gave(p Peer) bool {
+	r, theirs := f.Self.Record, p.record().Promotions
+	k := len(r.Promotions)
+	return r.Released != nil && r.Released.LSN != 0 && common(r.Promotions, theirs) == k && k < len(theirs) && theirs[k].Node == r.Released.Target
 }
 
 // end is where WAL ends: while the server is down its end is known by a
@@ -132,7 +132,7 @@ func (f *Facts) overruling(why string) (Verdict, bool) {
 		next.Promotions = next.Promotions[:len(next.Promotions)-1]
 	} else {
 		if last.Timeline == 0 {
-			last.Timeline, last.At = s.Timeline, max(1, s.Switched)
+			last.Timeline, last.At = s.Timeline, f.branchOrAll()
 		}
 		p.Timeline, p.At = last.Timeline, s.end()
 	}

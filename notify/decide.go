@@ -48,6 +48,9 @@ type Verdict struct {
 	After  *node.Record // made durable once it is done; nil: it stays
 	Swap   *Swap        // of Register and Claim
 	Why    string
+	// Timeline, of StartStandby: the one at whose end recovery ends; 0: the
+	// latest that pg_wal or the archive has a history of.
+	Timeline uint32
 	// Ordered: this fulfils the operator's order, which is over once it is done;
 	// until then the order stands.
 	Ordered bool

@@ -68,10 +68,14 @@ type Self struct {
 	Data             Data
 	SystemIdentifier uint64   // of the data; 0: none
 	Clean            bool     // the data was shut down cleanly; meaningful while the server is down
+	Recovering       bool     // pg_control says that the running or last server was a standby, or is one that is being promoted
 	SignalFile       bool     // standby.signal is there
 	End              node.LSN // end of the WAL that is on disk or was replayed; while the server is down a position within the last record: the LSN of a shutdown checkpoint, or minRecoveryPoint - 1
-	Timeline         uint32   // of the running or last server
-	Switched         node.LSN // where Timeline begins, by its history file; 0: unknown, or the first timeline
+	Timeline         uint32   // of the running or last server, as far as pg_control knows
+
+	// While the promotion that began this epoch is not complete:
+	History []node.TimelineSwitch // that led to Timeline, by its history file; none: that is the first one, or the file is missing or cannot be read
+	Begun   uint32                // the highest timeline that pg_wal has a history file of
 
 	Server    Server
 	Shut      time.Duration // since the server, a primary that was told to end, has written its shutdown checkpoint: it lets nobody in any more, though processes of it are left; 0: it has not

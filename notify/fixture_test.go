@@ -137,7 +137,7 @@ func asHeir() Facts {
 		Policy: Policy{Node: "n2", Cluster: "main", OnSilence: SilencePromote, Bootstrap: "n1"},
 		Peers:  []Peer{primaryPeer("n1", r), standbyPeer("n3", record("n3", first()))},
 		Self: Self{
-			Record: armedRecord("n2", "n1", first()), Data: DataCluster, SystemIdentifier: 7, SignalFile: true,
+			Record: armedRecord("n2", "n1", first()), Data: DataCluster, SystemIdentifier: 7, SignalFile: true, Recovering: true,
 			Server: ServerStandby, Timeline: 1, End: 90, Following: "n1", Streaming: true, VRRP: "BACKUP", Token: "t-n2",
 		},
 	}

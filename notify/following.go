@@ -44,6 +44,9 @@ func following(f *Facts) (Verdict, bool) {
 		return yes(Wait, p.name(), "the server starts or stops")
 	case s.Server == ServerDown:
 		return f.rejoin(p, past)
+	case same && s.Following == p.name() && p.Answers && f.saysAhead(p):
+		return yes(Hold, p.name(), "this node has WAL that %s, its primary, has not written: it has another history and is no copy of it. "+
+			"Nothing was touched; `pgbaton reclone` keeps this data aside and copies %s", p.name(), p.name())
 	case same && s.Following == p.name() && s.Streaming:
 		return f.keepUp(p)
 	case same && s.Following == p.name() && s.Dry < dryFor:

@@ -17,6 +17,9 @@ func asStandby() Facts {
 func TestAStandbyOfAKnownPrimary(t *testing.T) {
 	t.Parallel()
 	third := node.Promotion{ID: "p3", Epoch: 2, Node: "n3", Timeline: 2, At: 85}
+	said := func(f *Facts) {
+		f.Peers[0].State.Cluster.Senders = []node.Sender{{Node: "n3"}, {Node: "n2", State: "streaming", Ahead: true}}
+	}
 	newer := func(f *Facts) { f.Peers[1] = primaryPeer("n3", primaryRecord("n3", first(), third)) }
 	letGo := all(newer, func(f *Facts) { f.Self.Following, f.Self.Streaming, f.Self.End = "", false, 85 })
 	follows3 := func(r *node.Record) bool { return follower(r) && r.Epoch == 2 && !r.Reached }
@@ -30,6 +33,8 @@ func TestAStandbyOfAKnownPrimary(t *testing.T) {
 	back := func(r *node.Record) bool { return r.Epoch == 1 && len(r.Promotions) == 1 && !r.Primary }
 	check(t, asStandby, []want{
 		{name: "it streams", do: Wait, target: "n1"},
+		{name: "the primary says that it is ahead: it is no copy", change: said, do: Hold, target: "n1"},
+		{name: "or said so before it went silent", change: all(said, silence), do: Wait, target: "n1"},
 		{name: "its first stream in this epoch is written down", change: func(f *Facts) { f.Self.Record.Reached = false }, do: Write, record: func(r *node.Record) bool { return r.Reached }},
 		{name: "although it is paused", change: func(f *Facts) { f.Self.Record.Reached, f.Self.Record.Paused = false, true }, do: Write, record: func(r *node.Record) bool { return r.Reached && r.Paused }},
 		{name: "the primary's promotion came to be complete", change: func(f *Facts) { f.Self.Record.Promotions[0].Timeline = 0 }, do: Write, record: func(r *node.Record) bool { return r.Newest().Timeline == 1 }},

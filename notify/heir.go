@@ -95,7 +95,7 @@ func (f *Facts) chooseHeir() string {
 
 func (f *Facts) fitHeir(w node.Sender) bool {
 	p, found := f.answering(w.Node)
-	if !found || f.strangeArbiter(p) != "" || w.State != "streaming" || w.Flush+maxHeirLag < f.Self.LSN {
+	if !found || w.Ahead || f.strangeArbiter(p) != "" || w.State != "streaming" || w.Flush+maxHeirLag < f.Self.LSN {
 		return false
 	}
 	c, r := p.cluster(), p.record()
@@ -103,10 +103,11 @@ func (f *Facts) fitHeir(w node.Sender) bool {
 		r != nil && !r.Paused && !r.Primary && r.Epoch == f.Self.Record.Epoch && r.Newest().ID == f.Self.Record.Newest().ID
 }
 
-// sends reports whether the standby streams from this server.
+// sends reports whether the standby streams from this server, and may be a copy
+// of it.
 func (f *Facts) sends(heir string) bool {
 	for _, w := range f.Self.Senders {
-		if w.Node == heir && w.State == "streaming" {
+		if w.Node == heir && w.State == "streaming" && !w.Ahead {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func TestAPrimaryWithoutAnHeir(t *testing.T) {
 		{name: "nobody streams", change: func(f *Facts) { f.Self.Senders = nil }, do: Wait},
 		{name: "the only one will do", change: second(func(*node.State) {}), do: Write, target: "n2", record: chosen("n2")},
 		{name: "one that is silent is none", change: all(second(func(*node.State) {}), silence), do: Wait},
+		{name: "one that is ahead of this primary is none", change: all(second(func(*node.State) {}), ahead), do: Wait},
 		{name: "one that is only catching up is none", change: all(second(func(*node.State) {}), func(f *Facts) { f.Self.Senders[0].State = "catchup" }), do: Wait},
 		{name: "one far behind is none", change: all(second(func(*node.State) {}), func(f *Facts) { f.Self.LSN = 1 << 30 }), do: Wait},
 		{name: "one that leaves is none", change: cluster(func(c *node.Cluster) { c.Leaving = true }), do: Wait},
@@ -46,6 +48,27 @@ func TestAPrimaryWithoutAnHeir(t *testing.T) {
 		{name: "one of another promotion is none", change: cluster(func(c *node.Cluster) { c.Record.Promotions[0].ID = "p0" }), do: Wait},
 		{name: "one that is still armed gives that up first", change: cluster(func(c *node.Cluster) { c.Record = armedRecord("n2", "n1", first()) }), do: AskForDisarm, target: "n2"},
 	})
+}
+
+// ahead: n2 has WAL that n1, its primary, has not written.
+func ahead(f *Facts) { f.Self.Senders[0].Ahead, f.Self.Senders[0].Flush = true, 99 }
+
+func TestAStandbyThatIsAheadIsAnAlarm(t *testing.T) {
+	t.Parallel()
+	f := asPrimary()
+	if w := f.Ahead(); len(w) != 0 {
+		t.Errorf("%q", w)
+	}
+	ahead(&f)
+	if w := f.Ahead(); len(w) != 1 || !strings.Contains(w[0], "n2 has WAL up to 0/63, which this primary has not written") || !strings.Contains(w[0], "`pgbaton reclone`") {
+		t.Errorf("%q", w)
+	}
+	if why := f.NoTarget("n2"); why == "" {
+		t.Error("it may be handed over to")
+	}
+	if why := f.NoTarget("n3"); why != "" {
+		t.Error(why)
+	}
 }
 
 func TestAnHeirThatCannotBeArmedYet(t *testing.T) {
@@ -65,6 +88,7 @@ func TestAnHeirThatCannotBeArmedYet(t *testing.T) {
 		{name: "it may come to be armed from now on", do: Write, target: "n2", record: func(r *node.Record) bool { return r.Heir.Armed && r.Heir.Node == "n2" }},
 		{name: "it is silent: given up at once", change: all(unproven, silence), do: Write, target: "n2", record: forgotten},
 		{name: "it does not stream: given up at once", change: all(unproven, func(f *Facts) { f.Self.Senders = nil }), do: Write, target: "n2", record: forgotten},
+		{name: "it is ahead of this primary: given up at once", change: ahead, do: Write, target: "n2", record: forgotten},
 		{name: "it leaves: given up at once", change: func(f *Facts) { f.Peers[0].State.Cluster.Leaving = true }, do: Write, target: "n2", record: forgotten},
 	})
 }
@@ -86,6 +110,8 @@ func TestAnHeirThatMayBeArmed(t *testing.T) {
 		{name: "it lost its stream for a while", change: all(cut, func(f *Facts) { f.Self.HeirGone = time.Second }), do: AskForDisarm, target: "n2"},
 		{name: "it follows nobody", change: all(cut, cluster(func(c *node.Cluster) { c.Following, c.Streaming = "", false })), do: AskForDisarm, target: "n2"},
 		{name: "it restarted", change: all(cut, disarmed), do: AskForDisarm, target: "n2"},
+		{name: "it is ahead of this primary", change: ahead, do: AskForDisarm, target: "n2"},
+		{name: "and silent: commits come to wait for nobody that is there", change: all(ahead, silence), do: Prove, target: "n2"},
 		{name: "it leaves", change: cluster(func(c *node.Cluster) { c.Leaving = true }), do: AskForDisarm, target: "n2"},
 		{name: "its disk is full", change: cluster(func(c *node.Cluster) { c.Cramped = true }), do: AskForDisarm, target: "n2"},
 		{name: "it is empty", change: cluster(func(c *node.Cluster) { c.Empty = true }), do: AskForDisarm, target: "n2"},

@@ -9,7 +9,7 @@ func primaryData(f *Facts) (Verdict, bool) {
 	if !f.Self.Record.Primary {
 		return no()
 	}
-	for _, row := range []row{beaten, rivalled, gaveAway, outdated, overtaken, ordered, handingOver, proven, voided, voiding, opening, completing, strays, heirless, preparing, arming, registering} {
+	for _, row := range []row{relapsed, beaten, rivalled, gaveAway, outdated, overtaken, ordered, handingOver, proven, voided, voiding, opening, completing, strays, heirless, preparing, arming, registering} {
 		if v, fits := row(f); fits {
 			return v, true
 		}
@@ -69,7 +69,7 @@ func opening(f *Facts) (Verdict, bool) {
 		return yes(Wait, "", "the server starts or stops")
 	case s.Server == ServerPrimary:
 		return no()
-	case s.Server == ServerStandby && f.unpromoted():
+	case s.Server == ServerStandby && r.Newest().Timeline == 0:
 		return yes(Promote, "", "the promotion was interrupted and goes on")
 	case s.Server == ServerStandby:
 		return yes(Hold, "", "the server runs as a standby although this node is the primary of epoch %d: somebody made standby.signal. "+
@@ -81,7 +81,7 @@ func opening(f *Facts) (Verdict, bool) {
 	case alone(r) && f.Policy.OnSilence == SilenceBoth && f.lookingAround():
 		return yes(Wait, "", "asking the peers whether anybody has promoted meanwhile")
 	case alone(r) && f.unpromoted():
-		return yes(StartStandby, "", "the promotion was interrupted: the server starts, follows nobody, and is promoted again")
+		return Verdict{Do: StartStandby, Timeline: f.resumed(), Why: "the promotion was interrupted: the server starts, follows nobody, and is promoted again"}, true
 	case alone(r):
 		return yes(StartPrimary, "", "this node is the primary of epoch %d, and nobody else may promote", r.Epoch)
 	case f.isArmed(r.Heir.Node):
@@ -101,17 +101,4 @@ func (f *Facts) lookingAround() bool {
 		}
 	}
 	return false
-}
-
-// completing: the promotion that began this epoch is done.
-func completing(f *Facts) (Verdict, bool) {
-	s := f.Self
-	newest := s.Record.Newest()
-	if s.Server != ServerPrimary || newest.Timeline != 0 || s.Timeline == 0 {
-		return no()
-	}
-	next := clone(s.Record)
-	p := &next.Promotions[len(next.Promotions)-1]
-	p.Timeline, p.At = s.Timeline, max(1, s.Switched)
-	return Verdict{Do: Complete, Record: next, Why: fmt.Sprintf("the promotion is complete: timeline %d from %s", p.Timeline, p.At)}, true
 }

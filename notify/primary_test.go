@@ -11,7 +11,23 @@ func TestAPrimaryThatMayOpen(t *testing.T) {
 	t.Parallel()
 	server := func(x Server) func(*Facts) { return func(f *Facts) { f.Self.Server = x } }
 	incomplete := func(f *Facts) { f.Self.Record.Promotions[0].Timeline = 0 }
-	signal := func(f *Facts) { f.Self.SignalFile = true }
+	recovering := func(f *Facts) { f.Self.Recovering = true }
+	third := func(f *Facts) { // n1 was promoted after n2's reign
+		f.Self.Record.Promotions = []node.Promotion{first(), second(), {ID: "mine", Epoch: 3, Node: "n1"}}
+		f.Self.Record.Epoch = 3
+	}
+	at := func(timeline uint32, history ...node.TimelineSwitch) func(*Facts) {
+		return func(f *Facts) { f.Self.Timeline, f.Self.History = timeline, history }
+	}
+	one, two := node.TimelineSwitch{Timeline: 1, At: 100}, node.TimelineSwitch{Timeline: 2, At: 180}
+	relapse := func(r *node.Record) bool {
+		return len(r.Promotions) == 4 && r.Promotions[2].ID == "fresh" && r.Promotions[2].Timeline == 2 && r.Promotions[2].At == 1 &&
+			r.Newest().ID == "mine" && r.Newest().Timeline == 0 && r.Primary && r.Epoch == 3
+	}
+	relapsed := func(f *Facts) {
+		r := f.Self.Record
+		r.Promotions = []node.Promotion{first(), second(), {ID: "again", Epoch: 3, Node: "n1", Timeline: 2, At: 1}, r.Newest()}
+	}
 	alone := func(r *node.Record) bool { return r.Primary && r.Heir == nil }
 	check(t, asPrimary, []want{
 		{name: "it and its armed heir are as they should be", do: Wait},
@@ -29,10 +45,30 @@ func TestAPrimaryThatMayOpen(t *testing.T) {
 		{name: "the container ends", change: all(down, func(f *Facts) { f.Self.Ending = true }), do: Leave},
 		{name: "the server starts", change: server(ServerStarting), do: Wait},
 		{name: "somebody made standby.signal", change: server(ServerStandby), do: Hold},
-		{name: "an interrupted promotion goes on", change: all(noHeir, incomplete, signal, server(ServerStandby)), do: Promote},
-		{name: "an interrupted promotion starts again", change: all(noHeir, incomplete, signal, down), do: StartStandby},
-		{name: "the promotion is complete", change: all(noHeir, incomplete, func(f *Facts) { f.Self.Timeline, f.Self.Switched = 5, 77 }), do: Complete, record: func(r *node.Record) bool {
-			return r.Newest().Timeline == 5 && r.Newest().At == 77
+		{name: "an interrupted promotion goes on", change: all(noHeir, incomplete, recovering, server(ServerStandby)), do: Promote},
+		{name: "an interrupted promotion starts again", change: all(noHeir, incomplete, recovering, down), do: StartStandby},
+		{name: "and again, whatever the server left of it", change: all(noHeir, third, recovering, down, at(3, one, two)), do: StartStandby},
+		{name: "a promotion that only was not written down", change: all(noHeir, third, down, at(3, one, two)), do: StartPrimary},
+		{name: "the first promotion begins before all WAL", change: all(noHeir, incomplete, at(5)), do: Complete, record: func(r *node.Record) bool {
+			return r.Newest().Timeline == 5 && r.Newest().At == 1
+		}},
+		{name: "the promotion is complete", change: all(noHeir, third, at(3, one, two)), do: Complete, record: func(r *node.Record) bool {
+			return r.Newest().Timeline == 3 && r.Newest().At == 180
+		}},
+		{name: "after tries that left timelines", change: all(noHeir, third, at(5, one, two, node.TimelineSwitch{Timeline: 3, At: 180}, node.TimelineSwitch{Timeline: 4, At: 190})), do: Complete, record: func(r *node.Record) bool {
+			return r.Newest().Timeline == 5 && r.Newest().At == 180
+		}},
+		{name: "one before it was never heard to be complete", change: all(noHeir, third, at(3, one, two), func(f *Facts) { f.Self.Record.Promotions[1].Timeline = 0 }), do: Complete, record: func(r *node.Record) bool {
+			return len(r.Promotions) == 2 && r.Newest().Timeline == 3 && r.Newest().At == 100
+		}},
+		{name: "its history cannot be read", change: all(noHeir, third, at(3)), do: Hold},
+		{name: "its history is of another timeline", change: all(noHeir, third, at(3, one)), do: Hold},
+		{name: "the server went on in the old timeline", change: all(noHeir, third, at(2, one)), do: Stop, record: relapse},
+		{name: "which is written down once", change: all(noHeir, third, at(2, one), relapsed), do: Stop},
+		{name: "it did so and stopped, or died", change: all(noHeir, third, down, at(2, one)), do: Write, record: relapse},
+		{name: "then it is promoted", change: all(noHeir, third, down, at(2, one), relapsed), do: StartStandby},
+		{name: "from where it left the old timeline", change: all(noHeir, third, at(3, one, two), relapsed), do: Complete, record: func(r *node.Record) bool {
+			return len(r.Promotions) == 4 && r.Newest().Timeline == 3 && r.Newest().At == 180
 		}},
 		{name: "under both the peers get some time", change: all(noHeir, down, silence, func(f *Facts) {
 			f.Policy.OnSilence, f.Peers[0].Silent = SilenceBoth, time.Second
@@ -55,6 +91,7 @@ func TestAPrimaryThatIsBeaten(t *testing.T) {
 	follows2 := func(r *node.Record) bool { return follower(r) && r.Epoch == 2 && r.Newest().ID == "p2" }
 	rewound := func(r *node.Record) bool { return follows2(r) && r.Reached }
 	unpromoted := all(beatenBy2, down, func(f *Facts) {
+		f.Self.Recovering = true
 		mine := node.Promotion{ID: "mine", Epoch: 2, Node: "n1"}
 		f.Self.Record = primaryRecord("n1", first(), mine)
 		f.Self.SignalFile, f.Self.End = true, 90
@@ -81,6 +118,24 @@ func TestAPrimaryThatIsBeaten(t *testing.T) {
 			f.Self.Record.Promotions = []node.Promotion{first(), mine}
 		}), do: SetAside, target: "n2", after: follows2},
 		{name: "a promotion that never came about is forgotten", change: unpromoted, do: StartStandby, target: "n2", record: func(r *node.Record) bool { return follower(r) && r.Epoch == 3 }},
+		{name: "it left a history of its timeline", change: all(unpromoted, func(f *Facts) { f.Self.Begun = 2 }), do: SetAside, target: "n2", after: func(r *node.Record) bool { return follower(r) && r.Epoch == 3 }},
+		{name: "which waits for a source", change: all(unpromoted, closed, func(f *Facts) { f.Self.Begun = 2 }), do: Hold, target: "n2"},
+		{name: "it went on in the old timeline", change: all(unpromoted, func(f *Facts) { f.Self.Recovering = false }), do: Write, record: func(r *node.Record) bool {
+			return len(r.Promotions) == 3 && r.Promotions[1].ID == "fresh" && r.Promotions[1].Timeline == 1 && r.Promotions[1].At == 1
+		}},
+		{name: "and may have acknowledged what it wrote there", change: all(unpromoted, func(f *Facts) {
+			f.Self.Recovering, f.Self.Clean = false, true
+			f.Self.Record.Promotions = []node.Promotion{first(), {ID: "again", Epoch: 2, Node: "n1", Timeline: 1, At: 1}, f.Self.Record.Newest()}
+		}), do: Hold, target: "n2"},
+		{name: "what it gave to the new primary that has it is not held", change: all(at(150), func(f *Facts) {
+			f.Self.Record.Heir, f.Self.Record.Released = nil, &node.Release{Target: "n2", Epoch: 1, LSN: 150}
+		}), do: Rewind, target: "n2", after: rewound},
+		{name: "what it gave to another is", change: all(at(150), func(f *Facts) {
+			f.Self.Record.Heir, f.Self.Record.Released = nil, &node.Release{Target: "n3", Epoch: 1, LSN: 150}
+		}), do: Hold, target: "n2"},
+		{name: "and what it gave without knowing its end", change: all(at(150), func(f *Facts) {
+			f.Self.Record.Heir, f.Self.Record.Released = nil, &node.Release{Target: "n2", Epoch: 1}
+		}), do: Hold, target: "n2"},
 		{name: "a standby of a newer epoch fences too", change: third, do: Stop, target: "n3"},
 		{name: "and nothing opens until its primary is back", change: all(third, down), do: Hold, target: "n3"},
 		{name: "unless an operator chooses its history", change: all(third, down, func(f *Facts) { f.Order = Order{Alone: true, Force: true} }), do: Write, record: func(r *node.Record) bool {
@@ -111,7 +166,8 @@ func TestTwoPrimariesOfOneEpoch(t *testing.T) {
 	}
 	force := func(f *Facts) { f.Order = Order{Alone: true, Force: true} }
 	incomplete := func(f *Facts) {
-		f.Self.Record.Promotions[1].Timeline, f.Self.Timeline, f.Self.Switched = 0, 2, 90
+		f.Self.Record.Promotions[1].Timeline, f.Self.Timeline = 0, 2
+		f.Self.History = []node.TimelineSwitch{{Timeline: 1, At: 90}}
 	}
 	check(t, base, []want{
 		{name: "it stops", do: Stop, target: "n2"},
@@ -126,7 +182,7 @@ func TestTwoPrimariesOfOneEpoch(t *testing.T) {
 		{name: "whose promotion was not written down", change: all(down, force, incomplete), do: Write, record: func(r *node.Record) bool {
 			return r.Epoch == 3 && len(r.Promotions) == 3 && r.Promotions[1].Timeline == 2 && r.Promotions[1].At == 90
 		}},
-		{name: "whose promotion never came about", change: all(down, force, incomplete, func(f *Facts) { f.Self.SignalFile = true }), do: Write, record: func(r *node.Record) bool {
+		{name: "whose promotion never came about", change: all(down, force, incomplete, func(f *Facts) { f.Self.Recovering = true }), do: Write, record: func(r *node.Record) bool {
 			return r.Epoch == 3 && len(r.Promotions) == 2 && r.Newest().Timeline == 0
 		}},
 	})

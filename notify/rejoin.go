@@ -35,19 +35,25 @@ func Rejoin(mine Past, theirs []node.Promotion) (Way, string) {
 		return WayHold, "this node's history and the primary's have no promotion in common"
 	}
 	fork, known := forkOf(mine.Promotions, theirs, k)
+	clash := twice(mine.Promotions[k:], theirs[k:])
 	switch {
 	case !known && k == len(theirs):
 		return WayFollow, "the same history"
 	case !known:
 		return WayHold, "the primary's promotion is not complete yet"
+	case mine.End <= fork && clash != 0: // pg_wal may have the history file of the wrong one
+		return WayReclone, fmt.Sprintf("two promotions began timeline %d; only a copy can tell them apart", clash)
 	case mine.End <= fork:
 		return WayFollow, fmt.Sprintf("this node's WAL ends at %s, not after the primary's branch at %s", mine.End, fork)
 	case mine.Acknowledged:
 		return WayHold, fmt.Sprintf("this node may have acknowledged commits up to %s, after the branch at %s: they exist nowhere else", mine.End, fork)
+	case clash == 0:
+		clash = undivided(mine.Promotions, theirs, k, fork)
 	}
-	// pg_rewind and the names of WAL files know histories by their numbers only.
-	if t := twice(mine.Promotions[k:], theirs[k:]); t != 0 {
-		return WayReclone, fmt.Sprintf("two promotions began timeline %d; only a copy can tell them apart", t)
+	// pg_rewind, the names of WAL files and replication know histories by their
+	// numbers only.
+	if clash != 0 {
+		return WayReclone, fmt.Sprintf("two histories have a timeline %d; only a copy can tell them apart", clash)
 	}
 	return WayRewind, fmt.Sprintf("this node's WAL goes on to %s after the branch at %s, and nobody was promised what is there", mine.End, fork)
 }
@@ -68,6 +74,21 @@ func twice(a, b []node.Promotion) uint32 {
 			if p.Timeline == q.Timeline {
 				return p.Timeline
 			}
+		}
+	}
+	return 0
+}
+
+// undivided is the timeline in which both histories go on after their fork,
+// because whoever branched first went on in the one that they have in common;
+// 0: there is none.
+func undivided(mine, theirs []node.Promotion, k int, fork node.LSN) uint32 {
+	if k == 0 {
+		return 0
+	}
+	for _, h := range [][]node.Promotion{mine[k:], theirs[k:]} {
+		if len(h) > 0 && h[0].At == fork && h[0].Timeline == mine[k-1].Timeline {
+			return h[0].Timeline
 		}
 	}
 	return 0

@@ -34,7 +34,14 @@ func TestRejoin(t *testing.T) {
 		{"two promoted, the other's branch is the earlier", Past{Promotions: []node.Promotion{one, two}, End: 110}, []node.Promotion{one, other}, WayRewind},
 		{"two promoted to the same timeline", Past{Promotions: []node.Promotion{one, two}, End: 110}, []node.Promotion{one, p("x", 2, 90)}, WayReclone},
 		{"one of them later", Past{Promotions: []node.Promotion{one, two, three}, End: 210}, []node.Promotion{one, other}, WayReclone},
-		{"the same timeline, and nothing after the branch", Past{Promotions: []node.Promotion{one, two}, End: 90}, []node.Promotion{one, p("x", 2, 90)}, WayFollow},
+		{"the same timeline, and nothing after the branch", Past{Promotions: []node.Promotion{one, two}, End: 90}, []node.Promotion{one, p("x", 2, 90)}, WayReclone},
+		{"the primary went on in the common timeline", Past{Promotions: []node.Promotion{one}, End: 101}, []node.Promotion{one, p("x", 1, 100)}, WayReclone},
+		{"and began another one later", Past{Promotions: []node.Promotion{one}, End: 151}, []node.Promotion{one, p("x", 1, 100), p("y", 2, 150)}, WayReclone},
+		{"nobody knows since where", Past{Promotions: []node.Promotion{one}, End: 5000}, []node.Promotion{one, p("x", 1, 1)}, WayReclone},
+		{"it may have acknowledged something there", Past{Promotions: []node.Promotion{one}, End: 5000, Acknowledged: true}, []node.Promotion{one, p("x", 1, 1)}, WayHold},
+		{"it ends before that", Past{Promotions: []node.Promotion{one}, End: 100}, []node.Promotion{one, p("x", 1, 100)}, WayFollow},
+		{"this node went on in the common timeline", Past{Promotions: []node.Promotion{one, p("x", 1, 100)}, End: 170}, []node.Promotion{one, p("y", 2, 150)}, WayReclone},
+		{"after the primary had left it", Past{Promotions: []node.Promotion{one, p("x", 1, 150)}, End: 170}, []node.Promotion{one, two}, WayRewind},
 		{"the same timeline, and acknowledged", Past{Promotions: []node.Promotion{one, two}, End: 110, Acknowledged: true}, []node.Promotion{one, p("x", 2, 90)}, WayHold},
 	} {
 		t.Run(row.name, func(t *testing.T) {

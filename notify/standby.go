@@ -67,10 +67,10 @@ func (f *Facts) isHeirOf(p Peer) bool {
 
 // promotion is the record of a promotion by this node. A promotion that its
 // data never reached, because this node had only begun to follow that primary,
-// is no part of its history.
+// is no part of its history; nor is one that was never heard to be complete.
 func (f *Facts) promotion(why string) *node.Record {
 	next := clone(f.Self.Record)
-	for n := len(next.Promotions); n > 1 && !next.Reached && next.Promotions[n-1].At >= f.Self.End; n-- {
+	for n := len(next.Promotions); n > 1 && (!next.Reached && next.Promotions[n-1].At >= f.Self.End || next.Promotions[n-1].Timeline == 0); n-- {
 		next.Promotions = next.Promotions[:n-1]
 	}
 	next.Epoch++

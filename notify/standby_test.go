@@ -57,6 +57,9 @@ func TestAnArmedHeir(t *testing.T) {
 			f.Self.Record = record("n2", first(), node.Promotion{ID: "p3", Epoch: 2, Node: "n3", Timeline: 2, At: 90})
 			f.Self.Record.Reached = false
 		})},
+		{name: "nor is one that was never heard to be complete", do: Promote, record: promoted(3, 2), change: all(order(Order{Promote: true, Force: true}), func(f *Facts) {
+			f.Self.Record = record("n2", first(), node.Promotion{ID: "p3", Epoch: 2, Node: "n3"})
+		})},
 	})
 }
 

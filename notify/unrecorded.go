@@ -66,6 +66,9 @@ func unrecorded(f *Facts) (Verdict, bool) {
 	}
 	if p, found := f.primary(); found {
 		if s.SignalFile {
+			if p.record().Newest().Timeline == 0 {
+				return f.promoting(p)
+			}
 			return Verdict{Do: Write, Record: f.followerOf(p), Why: "the data is a standby's and " + p.name() + " is the primary"}, true
 		}
 		return yes(Hold, "", "%s is the primary, and this node has data of its own without a record of what it acknowledged. "+
@@ -110,7 +113,7 @@ func (f *Facts) first(why string) *node.Record {
 		}
 	}
 	p := node.Promotion{ID: f.Fresh, Epoch: epoch, Node: f.Policy.Node, Time: f.Now, Why: why}
-	if f.Self.Timeline != 0 {
+	if f.Self.Timeline != 0 && !f.Self.Recovering { // a standby's data gets a timeline of its own
 		p.Timeline, p.At = f.Self.Timeline, 1 // before all WAL
 	}
 	return &node.Record{

@@ -76,8 +76,12 @@ func TestDataWithoutARecord(t *testing.T) {
 		{name: "the timeline may be unknown yet", change: func(f *Facts) { f.Self.Timeline = 0 }, do: Write, record: func(r *node.Record) bool { return r.Newest().Timeline == 0 }},
 		{name: "the server starts", change: func(f *Facts) { f.Self.Server = ServerStarting }, do: Wait},
 		{name: "a standby's data follows the primary", change: all(beatenBy2, signal), do: Write, record: func(r *node.Record) bool { return follower(r) && r.Epoch == 2 }},
+		{name: "whose promotion is not complete", change: all(beatenBy2, signal, func(f *Facts) { f.Peers[0].State.Cluster.Record.Promotions[1].Timeline = 0 }), do: Wait, target: "n2"},
 		{name: "data of its own beside a primary", change: beatenBy2, do: Hold},
 		{name: "an operator gives it up", change: all(beatenBy2, reclone), do: SetAside, target: "n2", after: follower},
+		{name: "an operator chooses a standby's data: it gets a timeline of its own", change: all(force, signal, func(f *Facts) { f.Self.Recovering = true }), do: Write, record: func(r *node.Record) bool {
+			return r.Primary && r.Newest().Timeline == 0
+		}},
 		{name: "there is nothing to copy", change: reclone, do: Write, record: func(r *node.Record) bool { return r.Primary }},
 		{name: "an operator chooses it, newer than all that was heard of", change: all(beatenBy2, force), do: Write, record: newer},
 		{name: "a peer is silent", change: silence, do: Hold},

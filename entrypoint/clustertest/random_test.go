@@ -91,6 +91,9 @@ func kinds() []trouble {
 				}
 			}
 		}},
+		{"killed inside its promotion", func(t *testing.T, r *rand.Rand, c *testbed.Cluster, _ *testbed.Node) func() {
+			return dieInside(t, r, c)
+		}},
 		{"switchover", func(t *testing.T, _ *rand.Rand, c *testbed.Cluster, _ *testbed.Node) func() {
 			if p := c.Primary(); p != nil {
 				// It may be refused, or cut off, and must do no harm then.

@@ -74,6 +74,13 @@ type Promotion struct {
 	Why      string    `json:"why"` // the sentence of the decision
 }
 
+// TimelineSwitch is where a timeline ended and the next one of its history
+// began. WAL up to At is common to both.
+type TimelineSwitch struct {
+	Timeline uint32 `json:"timeline"` // that ended
+	At       LSN    `json:"at"`
+}
+
 // Heir is the one standby that every commit waits for.
 type Heir struct {
 	Node  string `json:"node"`
@@ -162,6 +169,10 @@ type Sender struct {
 	Priority  int    `json:"sync_priority"` //
 	Flush     LSN    `json:"flush_lsn"`
 	Replay    LSN    `json:"replay_lsn"`
+
+	// Ahead: it has flushed WAL that this server has not written, so its history
+	// is another one, whatever its timeline's number: it is no copy.
+	Ahead bool `json:"ahead,omitzero"`
 
 	// ReplayLag is how far the standby's replay is behind in time; 0 where it has
 	// replayed all, nil where the server does not know.

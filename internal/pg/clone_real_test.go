@@ -70,7 +70,7 @@ func refusesToRewind(t *testing.T, n1, n2 *member) {
 		if change != nil {
 			change(&spec)
 		}
-		_, begun, err := Rewind(t.Context(), spec)
+		begun, err := Rewind(t.Context(), spec)
 		if err == nil || begun || !strings.Contains(err.Error(), words) {
 			t.Errorf("%q expected: begun %v, %v", words, begun, err)
 		}

@@ -106,6 +106,10 @@ func readControl(dir string) (c node.Control, raw []byte, err error) {
 // nothing has to be replayed.
 func CleanShutdown(c node.Control) bool { return c.State == ShutDown || c.State == dbStates[2] }
 
+// Recovering reports whether the server that wrote c is or was a standby, or one
+// that is being promoted: it has not been a primary since.
+func Recovering(c node.Control) bool { return c.State == dbStates[2] || c.State == dbStates[5] }
+
 func parseControl(raw []byte) (node.Control, error) {
 	if len(raw) < controlCRC18+4 {
 		return node.Control{}, fmt.Errorf("%w: %d bytes only", ErrControl, len(raw))

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -9,12 +10,8 @@ import (
 	"github.com/pgbaton/pgbaton/internal/node"
 )
 
-// TimelineSwitch is where a timeline ended and the next one of its history
-// began. WAL up to At is common to both.
-type TimelineSwitch struct {
-	Timeline uint32   `json:"timeline"` // that ended
-	At       node.LSN `json:"at"`
-}
+// TimelineSwitch is one line of a timeline history.
+type TimelineSwitch = node.TimelineSwitch
 
 // ReadHistory reads pg_wal/<timeline>.history: the switches that led to the
 // timeline, the oldest first. Timeline 1 has none. The error is fs.ErrNotExist
@@ -33,6 +30,22 @@ func ReadHistory(pgdata string, timeline uint32) ([]TimelineSwitch, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return switches, nil
+}
+
+// NewestHistory is the highest timeline that pg_wal has a history file of; 0:
+// there is none.
+func NewestHistory(pgdata string) (newest uint32, err error) {
+	entries, err := os.ReadDir(filepath.Join(pgdata, "pg_wal"))
+	if err != nil {
+		return 0, fmt.Errorf("look for histories of timelines: %w", err)
+	}
+	for _, e := range entries {
+		name, is := strings.CutSuffix(e.Name(), ".history")
+		if t, err := strconv.ParseUint(name, 16, 32); is && err == nil && len(name) == 8 {
+			newest = max(newest, uint32(t))
+		}
+	}
+	return newest, nil
 }
 
 // parseHistory follows readTimeLineHistory in timeline.c: each line is a

@@ -13,7 +13,7 @@ func TestATimelineHistoryIsReadAsPostgreSQLWritesIt(t *testing.T) {
 	write(t, filepath.Join(dir, "pg_wal", "0000000B.history"),
 		"1\t0/3000148\tno recovery target specified\n\n# a comment\n\n  2\t1A/FF000000\tbefore 2000-01-01\n")
 	got, err := ReadHistory(dir, 11)
-	want := []TimelineSwitch{{1, 0x3000148}, {2, 0x1A_FF000000}}
+	want := []TimelineSwitch{{Timeline: 1, At: 0x3000148}, {Timeline: 2, At: 0x1A_FF000000}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -22,6 +22,24 @@ func TestATimelineHistoryIsReadAsPostgreSQLWritesIt(t *testing.T) {
 	}
 	if _, err := ReadHistory(dir, 12); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+func TestTheNewestHistoryIsThatOfTheHighestTimeline(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := NewestHistory(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	for _, name := range []string{"0000000000000001.history", "xlogtemp.history", "000000020000000000000003", "00000009.history.x"} {
+		write(t, filepath.Join(dir, "pg_wal", name), "")
+	}
+	if newest, err := NewestHistory(dir); newest != 0 || err != nil {
+		t.Error(newest, err)
+	}
+	write(t, filepath.Join(dir, "pg_wal", "00000003.history"), "")
+	write(t, filepath.Join(dir, "pg_wal", "0000000B.history"), "")
+	if newest, err := NewestHistory(dir); newest != 11 || err != nil {
+		t.Error(newest, err)
 	}
 }
 

@@ -74,7 +74,8 @@ const promoteAgain = 10 * time.Millisecond
 // open before as well as in new ones. pg_control tells it a moment after the
 // server permits them and before the fsync (the end of StartupXLOG in xlog.c):
 // as early as pg_is_in_recovery(), without a connection that might have to
-// wait. When ctx ends the promotion may still be under way.
+// wait. When ctx ends the promotion may still be under way; when the postmaster
+// ends it has died, at whatever step.
 func awaitPromotion(ctx context.Context, data string, u *proc.User, post *proc.Process) error {
 	defer forgetPromotion(data, u)
 	tick := time.NewTicker(promotePoll)
@@ -87,6 +88,8 @@ func awaitPromotion(ctx context.Context, data string, u *proc.User, post *proc.P
 			return nil
 		}
 		select {
+		case <-post.Done():
+			return fmt.Errorf("the server in %s died while it was promoted: %s", data, post.Status())
 		case <-ctx.Done():
 			if err == nil {
 				err = context.Cause(ctx)

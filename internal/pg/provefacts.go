@@ -38,6 +38,16 @@ func (f syncFacts) streams(heir string) bool {
 	return false
 }
 
+// ahead reports whether the heir is no copy of this primary (node.Sender).
+func (f syncFacts) ahead(heir string) bool {
+	for _, w := range f.senders {
+		if w.is(heir) && w.Ahead {
+			return true
+		}
+	}
+	return false
+}
+
 func (f syncFacts) flushed(heir string) (at node.LSN) {
 	for _, w := range f.senders {
 		if w.is(heir) {
@@ -56,12 +66,12 @@ func (s *session) syncFacts(ctx context.Context) (f syncFacts, err error) {
 		}
 		return each(ctx, db, `
 			select coalesce(application_name, ''), coalesce(state, ''), coalesce(sync_state, ''), coalesce(sync_priority, 0),
-			       coalesce(flush_lsn, '0/0'),
+			       coalesce(flush_lsn, '0/0'), coalesce(flush_lsn > pg_current_wal_flush_lsn(), false),
 			       exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')
 			  from pg_stat_replication r`,
 			func(scan func(...any) error) error {
 				var w walSender
-				err := scan(&w.Node, &w.State, &w.SyncState, &w.Priority, lsnScan{&w.Flush}, &w.logical)
+				err := scan(&w.Node, &w.State, &w.SyncState, &w.Priority, lsnScan{&w.Flush}, &w.Ahead, &w.logical)
 				f.senders = append(f.senders, w)
 				return err
 			})

@@ -31,6 +31,7 @@ var ErrNoHeir = errors.New("the heir is not connected and streaming")
 //  2. The parameter names the heir. Its walsender is the synchronous one, and
 //     no other has a priority: one that still goes by the parameter of before
 //     could release commits that the heir does not have.
+//     Nor is it ahead of this server, which a copy never is.
 //  3. A second commit at the returned LSN comes back, so does the first probe,
 //     and the heir has flushed that LSN. A session that had looked at the flag before it was set had written
 //     its commit before the first probe was seen waiting, so before this one.
@@ -79,6 +80,10 @@ func SyncFor(heir string) string {
 	return "FIRST 1 (" + pq.QuoteIdentifier(heir) + ")"
 }
 
+// ErrAhead is returned where the heir is no copy of this primary. Commits wait
+// for a name that nobody has then.
+var ErrAhead = errors.New("the heir has flushed WAL that this server has not written: it has another history")
+
 // prover is one proof under way.
 type prover struct {
 	l      Login
@@ -101,12 +106,18 @@ func (pr *prover) begin(ctx context.Context) error {
 	if !f.streams(pr.heir) {
 		return fmt.Errorf("%w; nothing was changed", ErrNoHeir)
 	}
+	if f.ahead(pr.heir) {
+		return errors.Join(ErrAhead, pr.s.setSync(ctx, nobody()))
+	}
 	return nil
 }
 
+// nobody is a value of synchronous_standby_names that no standby has.
+func nobody() string { return SyncFor("nobody " + rand.Text()) }
+
 // everyCommitWaits returns a probe that waits for a name that nobody has.
 func (pr *prover) everyCommitWaits(ctx context.Context) (*probe, error) {
-	if err := pr.s.setSync(ctx, SyncFor("nobody "+rand.Text())); err != nil {
+	if err := pr.s.setSync(ctx, nobody()); err != nil {
 		return nil, err
 	}
 	for {
@@ -141,6 +152,10 @@ func (pr *prover) onlyHeir(f syncFacts) bool {
 			continue
 		}
 		heirs++
+		if w.Ahead {
+			pr.seen = fmt.Sprintf("it has flushed up to %s, which this server has not written: it is no copy of it", w.Flush)
+			return false
+		}
 		if w.SyncState != "sync" || w.Priority == 0 || w.logical {
 			pr.seen = fmt.Sprintf("its walsender is %s, %s, with priority %d", w.State, w.SyncState, w.Priority)
 			return false

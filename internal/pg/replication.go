@@ -47,7 +47,9 @@ type Receiver struct {
 
 // replicationQuery is one row. A promotion may happen while it runs: the
 // branches for a standby do no harm on a primary, and those for a primary are
-// reached only where recovery had ended before.
+// reached only where recovery had ended before. What walsenders have been told
+// is read before the position that it is compared with, and nothing is sent
+// before it is flushed, so a copy is never ahead.
 const replicationQuery = `
 select r.standby,
        case when r.standby
@@ -61,6 +63,7 @@ select r.standby,
        (select coalesce(json_agg(json_build_object(
                'node', application_name, 'state', coalesce(state, ''), 'sync_state', coalesce(sync_state, ''),
                'sync_priority', coalesce(sync_priority, 0),
+               'ahead', case when r.standby then false else coalesce(flush_lsn > pg_current_wal_flush_lsn(), false) end,
                'flush_lsn', coalesce(flush_lsn, '0/0')::text, 'replay_lsn', coalesce(replay_lsn, '0/0')::text,
                'replay_lag', case when r.standby then (extract(epoch from replay_lag) * 1e9)::bigint
                                   when replay_lsn >= pg_current_wal_lsn() then 0

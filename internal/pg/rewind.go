@@ -16,6 +16,10 @@ import (
 // there, then again.
 var ErrNoCheckpoint = errors.New("the source has made no checkpoint since its promotion")
 
+// ErrNothingRewound is returned where pg_rewind found nothing to do.
+var ErrNothingRewound = errors.New("pg_rewind found nothing to do although this data goes on after the branch: " +
+	"its timeline has the number of the source's and another history, so only a copy can tell them apart")
+
 // RewindSpec says how a former primary's data becomes that of a standby.
 type RewindSpec struct {
 	Binaries Binaries
@@ -37,38 +41,43 @@ type RewindSpec struct {
 
 // Rewind brings Data back to the history of the source with pg_rewind
 // (https://www.postgresql.org/docs/current/app-pgrewind.html), which the kernel
-// ends together with this process, and makes it a standby. changed is false
-// where pg_rewind found that nothing has to be done; it is a standby then too.
+// ends together with this process, and makes it a standby. The caller knows that
+// Data has WAL that the source lacks, so a pg_rewind that finds nothing to do is
+// an error (ErrNothingRewound): it goes by the numbers of timelines, and two
+// histories have the same one.
 //
 // begun tells whether pg_rewind was run: after an error with begun the data
 // directory may be neither the old one nor the new one and has to be cloned.
 // Configuration files in the data directory
 // become the source's, and files that the source does not have are removed.
-func Rewind(ctx context.Context, r RewindSpec) (changed, begun bool, err error) {
-	changed, begun, err = r.run(ctx)
+func Rewind(ctx context.Context, r RewindSpec) (begun bool, err error) {
+	begun, err = r.run(ctx)
 	if err != nil {
 		err = fmt.Errorf("rewind %s onto %s: %w", r.Data, r.From, err)
 	}
-	return changed, begun, err
+	return begun, err
 }
 
-func (r RewindSpec) run(ctx context.Context) (changed, begun bool, err error) {
+func (r RewindSpec) run(ctx context.Context) (begun bool, err error) {
 	database, err := r.check(ctx)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	before, err := ReadControl(r.Data)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	if err := r.rewind(ctx, database); err != nil {
-		return false, true, err
+		return true, err
 	}
 	after, err := ReadControl(r.Data)
 	if err != nil {
-		return false, true, err
+		return true, err
 	}
-	return before != after, true, becomeStandby(r.Data, r.Ours, r.Auto, r.User)
+	if before == after {
+		return true, ErrNothingRewound
+	}
+	return true, becomeStandby(r.Data, r.Ours, r.Auto, r.User)
 }
 
 // check refuses before anything is touched. It returns the database to use.

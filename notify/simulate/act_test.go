@@ -38,6 +38,7 @@ func (w *world) effect(n *box, v notify.Verdict) bool {
 	case notify.Recover:
 		d := n.data // a standby that follows nobody replays all, and is stopped
 		d.flushed, d.least, d.clean, d.primary, d.signal, d.follows = d.tip, d.tip.end, true, false, true, ""
+		d.known = d.tip.tl
 		return w.point(n)
 	case notify.Rewind:
 		w.rewind(n, v)
@@ -49,12 +50,12 @@ func (w *world) effect(n *box, v notify.Verdict) bool {
 	case notify.StartStandby:
 		n.data.signal, n.data.follows = true, v.Target
 		if w.point(n) {
-			w.startServer(n, notify.ServerStandby)
+			w.startServer(n, notify.ServerStandby, v.Timeline)
 		}
 	case notify.StartPrimary:
 		n.data.signal, n.data.names, n.data.follows = false, v.Target, ""
 		if w.point(n) {
-			w.startServer(n, notify.ServerPrimary)
+			w.startServer(n, notify.ServerPrimary, 0)
 		}
 	case notify.Follow:
 		w.retarget(n, v.Target)
@@ -93,7 +94,7 @@ func (w *world) initialize(n *box) bool {
 		return false
 	}
 	e := newCluster()
-	n.data = &data{tip: e, flushed: e, clean: true, primary: true}
+	n.data = &data{tip: e, flushed: e, clean: true, primary: true, known: e.tl}
 	return w.point(n)
 }
 
@@ -137,13 +138,7 @@ func (w *world) promote(n *box) {
 	if !w.point(n) || n.pg.mode != notify.ServerStandby {
 		return
 	}
-	d := n.data
-	// Timelines that only a lost server knew of may have the same number.
-	d.tip = d.tip.next(d.tip.tl+1, "promotion of "+n.name)
-	d.flushed, d.signal, d.primary = d.tip, false, true
-	n.pg.mode, n.pg.names = notify.ServerPrimary, d.names
-	n.sup.synced, n.sup.syncedLSN = "", 0
-	w.log("%s: postgres is promoted: timeline %d from %s", n.name, d.tip.tl, d.tip.begins())
+	w.becomePrimary(n)
 	w.point(n)
 }
 

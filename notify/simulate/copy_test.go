@@ -25,7 +25,7 @@ func (w *world) clone(n *box, from string) bool {
 	}
 	s.job = nil
 	e := src.data.flushed
-	n.data = &data{tip: e, flushed: e, least: e.end, signal: true, follows: from, names: src.data.names, removed: e.end}
+	n.data = &data{tip: e, flushed: e, least: e.end, signal: true, follows: from, names: src.data.names, removed: e.end, known: e.tl}
 	w.checkLastCopy()
 	return w.point(n)
 }
@@ -45,17 +45,38 @@ func (w *world) rewind(n *box, v notify.Verdict) {
 	if !w.point(n) {
 		return
 	}
-	if e := src.data.flushed; e.tl != d.tip.tl { // else "no rewind required"
-		w.leaving(n, src, "rewind")
-		n.aside = append(n.aside, d.flushed)
-		d.tip, d.flushed, d.least, d.names, d.clean, d.primary = e, e, e.end, src.data.names, false, false
-		d.removed = src.data.removed // its WAL is the source's
+	e := src.data.flushed
+	if e.tl == max(d.known, d.tip.tl) {
+		w.log("%s: pg_rewind finds nothing to do", n.name)
+		return // an error: a copy begins
 	}
+	w.rewindable(n, src)
+	w.leaving(n, src, "rewind")
+	n.aside = append(n.aside, d.flushed)
+	d.tip, d.flushed, d.least, d.names, d.clean, d.primary = e, e, e.end, src.data.names, false, false
+	d.removed = src.data.removed // its WAL is the source's
+	d.known, d.stub = e.tl, nil
 	d.signal, d.follows = true, v.Target
 	w.checkLastCopy()
 	if w.remember(n, v.After) {
 		d.half = false
 		w.point(n)
+	}
+}
+
+// rewindable checks that pg_rewind, which knows histories by the numbers of
+// their timelines, finds the place where they really part.
+func (w *world) rewindable(n, src *box) {
+	mine, theirs := n.data.tip, src.data.flushed
+	if theirs.end < mine.end {
+		mine = mine.at(theirs.end)
+	}
+	theirs = theirs.at(mine.end)
+	for mine != nil && theirs.tl != mine.tl {
+		mine, theirs = mine.parent, theirs.parent
+	}
+	if mine != theirs {
+		w.fail("%s is rewound onto %s, and both have timeline %d up to %s with two histories", n.name, src.name, mine.tl, mine.end)
 	}
 }
 

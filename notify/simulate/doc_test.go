@@ -3,8 +3,9 @@
 // world: nodes, disks, PostgreSQL's WAL and synchronous replication, messages,
 // keepalived, crashes and operators. It holds tests only.
 //
-//   - wal, postgres, stream: WAL as a tree of records, data directories,
-//     servers, commits, streaming
+//   - wal, postgres, stream, promotion: WAL as a tree of records, data
+//     directories, servers, commits, streaming, and the steps of a promotion
+//     inside PostgreSQL
 //   - node, facts: containers, supervisors, what these know
 //   - act, copy, request, net: what each action of notify does, step by step;
 //     polls, requests, keepalived
@@ -12,5 +13,5 @@
 //   - check, operator: what must always hold; what an operator is told to do
 //   - random, drastic: random histories; PGBATON_SOAK=1 runs many more, and
 //     -rapid.seed repeats one
-//   - interrupted, cases, empty, gone: histories by name
+//   - interrupted, halfway, cases, empty, gone: histories by name
 package simulate

@@ -60,7 +60,11 @@ func (w *world) self(n *box) notify.Self {
 	}
 	self.Data, self.SystemIdentifier = notify.DataCluster, 7
 	self.Clean, self.SignalFile = d.clean, d.signal
-	self.End, self.Timeline, self.Switched = d.end(), d.tip.tl, d.tip.begins()
+	self.End, self.Timeline, self.Recovering = d.end(), d.known, !d.primary
+	if self.History = d.tip.histories(); d.stub != nil && d.stub.told {
+		self.History = d.stub.end.histories()
+	}
+	self.Begun = d.newest()
 	self.Lost = s.loss
 	if n.pg == nil {
 		return self
@@ -69,7 +73,7 @@ func (w *world) self(n *box) notify.Self {
 		self.Server, self.Shut = notify.ServerStarting, max(1, ticks(w.now-n.pg.shut))
 		return self
 	}
-	self.Server, self.End = n.pg.mode, d.flushed.end
+	self.Server, self.End, self.Timeline = n.pg.mode, d.flushed.end, d.tip.tl
 	switch n.pg.mode {
 	case notify.ServerStandby:
 		self.Following, self.Streaming = d.follows, n.pg.in != nil
@@ -89,7 +93,7 @@ func (w *world) senders(n *box) []node.Sender {
 	var out []node.Sender
 	for _, other := range w.boxes {
 		if st := n.pg.out[other.name]; st != nil {
-			out = append(out, node.Sender{Node: other.name, State: "streaming", Flush: st.flush, Replay: st.flush})
+			out = append(out, node.Sender{Node: other.name, State: "streaming", Flush: st.flush, Replay: st.flush, Ahead: st.flush > n.data.flushed.end})
 		}
 	}
 	return out

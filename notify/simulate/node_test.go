@@ -30,6 +30,11 @@ type box struct {
 	// fuse counts the points until something breaks; negative: nothing does.
 	fuse int
 	how  crash
+
+	// doom counts the steps inside of a promotion until postgres dies there;
+	// negative: it does not. phoenix: it starts again by itself.
+	doom    int
+	phoenix bool
 }
 
 // crash is what may break a node.

@@ -34,8 +34,13 @@ type stream struct {
 	stalled      int      // ticks without the network
 }
 
-func (w *world) startServer(n *box, mode notify.Server) {
+// startServer starts postgres. Recovery ends at the end of timeline target; 0:
+// of the latest for a standby, of the one that pg_control knows for a primary.
+func (w *world) startServer(n *box, mode notify.Server, target uint32) {
 	d := n.data
+	if !w.recover(n, mode, target) {
+		return
+	}
 	n.pg = &server{mode: mode, names: d.names, out: map[string]*stream{}, replay: d.tip.end}
 	if mode == notify.ServerStandby && !d.clean && !d.primary {
 		n.pg.replay = min(d.least, d.tip.end) // consistent, and open for reading
@@ -58,7 +63,7 @@ func (w *world) loseServer(n *box) {
 		return
 	}
 	if n.pg.mode == notify.ServerStandby && w.rollIf(w.slow, 2, "minimum recovery point") == 0 {
-		n.data.least = n.pg.replay
+		n.data.least, n.data.known = n.pg.replay, max(n.data.known, n.data.tip.tl)
 	}
 	n.data.clean = n.pg.shut > 0
 	n.pg = nil
@@ -94,7 +99,7 @@ func (w *world) stopServer(n *box) {
 		}
 		w.pumpOut(n)
 	}
-	n.data.flushed, n.data.least = n.data.tip, s.replay
+	n.data.flushed, n.data.least, n.data.known = n.data.tip, s.replay, n.data.tip.tl
 	n.pg = nil
 	n.data.clean = true
 	w.log("%s: postgres stopped cleanly at %s", n.name, n.data.tip.end)

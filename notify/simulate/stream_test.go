@@ -37,6 +37,11 @@ func (w *world) connect(n *box) {
 	if there == nil || there.tl != mine.tl {
 		return // "requested starting point … is not in this server's history"
 	}
+	if s := n.data.stub; s != nil && s.listed { // it asks for that timeline
+		if b := from.data.flushed; b.tl != s.tl || b.begins() != s.at.end {
+			return // "requested starting point … on timeline … is not in this server's history"
+		}
+	}
 	if mine.end < from.data.removed {
 		return // "requested WAL segment … has already been removed"
 	}

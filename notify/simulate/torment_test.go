@@ -14,7 +14,7 @@ var torments = []torment{
 	(*world).write, (*world).write, (*world).write,
 	cutting, cutting, mending, isolating,
 	crashing, lighting, lighting, returning, returning, returning,
-	killing, hanging, breaking,
+	killing, hanging, breaking, dooming, dooming,
 	confusing, waving, delaying, delaying, deafening, arriving, arriving,
 	switching, stopping, pausing, ordering, waiting, trimming,
 }
@@ -84,6 +84,12 @@ func killing(w *world, n *box) {
 	if n.sup != nil {
 		n.sup.died = !asked
 	}
+}
+
+// dooming lets postgres die inside its next promotion: all of it, or a process,
+// after which the postmaster starts again by itself.
+func dooming(w *world, n *box) {
+	n.doom, n.phoenix = w.roll(promotionSteps, "step of a promotion"), w.roll(3, "a process crashes") == 2
 }
 
 func hanging(_ *world, n *box) {

@@ -61,6 +61,29 @@ type data struct {
 	follows string   // primary_conninfo
 	names   string   // synchronous_standby_names
 	removed node.LSN // WAL up to here is gone: whoever ends before it cannot stream from here
+	known   uint32   // the highest timeline that pg_control knows
+	stub    *stub    // what a promotion left that died half-way; nil: nothing
+}
+
+// stub is what PostgreSQL has done of a promotion, in the order of its durable
+// steps; see promote.
+type stub struct {
+	tl     uint32
+	at     *entry // where it branches
+	listed bool   // the history file is there
+	end    *entry // the record that ends recovery; nil: not written
+	told   bool   // pg_control knows of it
+}
+
+// histories is the history file of a record's timeline, the oldest switch first.
+func (e *entry) histories() (out []node.TimelineSwitch) {
+	tl := e.tl
+	for p := e; p != nil; p = p.parent {
+		if p.tl != tl {
+			out, tl = append([]node.TimelineSwitch{{Timeline: p.tl, At: p.end}}, out...), p.tl
+		}
+	}
+	return out
 }
 
 // end is what pgbaton sees of the WAL's end while the server is down: a
@@ -71,6 +94,15 @@ func (d *data) end() node.LSN {
 		return d.tip.end - 1
 	}
 	return min(d.least, d.tip.end) - 1
+}
+
+// newest is the highest timeline that pg_wal has a history file of.
+func (d *data) newest() uint32 {
+	t := d.tip.tl
+	if d.stub != nil && d.stub.listed {
+		t = max(t, d.stub.tl)
+	}
+	return t
 }
 
 func (d *data) append(what string) *entry {

@@ -1,0 +1,39 @@
+package notify
+
+import "fmt"
+
+// A standby that has flushed WAL which its primary has not written has another
+// history than that primary, whatever the number of its timeline: PostgreSQL
+// compares numbers only, and lets it stream. Every commit would count as flushed
+// there at once. It is no copy: never synchronous, never heir, never a target.
+
+// isAhead reports whether a standby of this primary is ahead of it.
+func (f *Facts) isAhead(name string) bool {
+	for _, w := range f.Self.Senders {
+		if w.Node == name && w.Ahead {
+			return true
+		}
+	}
+	return false
+}
+
+// saysAhead reports whether the primary says so of this node.
+func (f *Facts) saysAhead(p Peer) bool {
+	for _, w := range p.cluster().Senders {
+		if w.Node == f.Policy.Node && w.Ahead {
+			return true
+		}
+	}
+	return false
+}
+
+// Ahead are the warnings of this primary about standbys that are ahead of it.
+func (f *Facts) Ahead() (warnings []string) {
+	for _, w := range f.Self.Senders {
+		if w.Ahead {
+			warnings = append(warnings, fmt.Sprintf("%s has WAL up to %s, which this primary has not written: it has another history and is no copy of it, "+
+				"never synchronous and never heir. Look at its data, then `pgbaton reclone` there keeps that aside and copies this primary", w.Node, w.Flush))
+		}
+	}
+	return warnings
+}

@@ -1,0 +1,98 @@
+package simulate
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/pgbaton/pgbaton/notify"
+)
+
+// halfway is how a server dies at a step inside of its promotion.
+type halfway struct {
+	step int
+	how  string
+}
+
+func halfways() (all []halfway) {
+	for step := range promotionSteps {
+		for _, how := range []string{"postgres", "a process of it", "the container", "power"} {
+			all = append(all, halfway{step, how})
+		}
+	}
+	return all
+}
+
+// doomed lets the node's next promotion end so.
+func (h halfway) doomed(w *world, n *box) {
+	switch h.how {
+	case "the container":
+		n.fuse, n.how = h.step+3, crashContainer // after the record and the end of the stream
+	case "power":
+		n.fuse, n.how = h.step+3, crashPower
+	default:
+		n.doom, n.phoenix = h.step, h.how == "a process of it"
+	}
+}
+
+func TestAServerThatDiesInsideItsPromotionMakesOneHistoryAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, h := range halfways() {
+		t.Run(fmt.Sprintf("%s, step %d", h.how, h.step), func(t *testing.T) {
+			t.Parallel()
+			w := cluster(t, 2)
+			a, b := w.boxes[0], w.boxes[1]
+			h.doomed(w, b)
+			isolating(w, b)
+			for range 20 {
+				w.write(a) // waits for the heir
+			}
+			w.rounds(2)
+			w.crash(a, crashContainer)
+			mending(w, b)
+			w.rounds(10)
+			w.startContainer(b) // where it is down
+			w.until("the heir is open in a timeline of its own", func() bool { return b.isOpen() && b.record.Newest().Timeline > 1 })
+			for range 5 {
+				if !w.serves(b) {
+					w.fail("the new primary does not serve")
+				}
+			}
+			w.startContainer(a)
+			w.whole() // with the old primary as the heir
+			w.until("it is armed", func() bool { return a.record.Armed != nil })
+			w.crash(b, crashPower)
+			w.until("the old primary is open again", a.isOpen)
+			w.heal()
+			w.whole()
+		})
+	}
+}
+
+// What a promotion that died has left in pg_wal is no part of another's history.
+func TestAServerThatDiedInsideItsPromotionFollowsWhoWasPromotedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, h := range halfways() {
+		t.Run(fmt.Sprintf("%s, step %d", h.how, h.step), func(t *testing.T) {
+			t.Parallel()
+			w := cluster(t, 3)
+			a, b, c := w.boxes[0], w.boxes[1], w.boxes[2]
+			isolating(w, b) // nobody hears of its promotion
+			w.crash(a, crashPower)
+			h.doomed(w, b)
+			w.until("it is about to promote", func() bool { return b.record.Primary })
+			w.rounds(1)
+			w.crash(b, crashPower)
+			w.forced = true
+			w.order(c, notify.Order{Promote: true, Force: true})
+			if !c.isOpen() || !w.serves(c) {
+				w.fail("the third is not open")
+			}
+			w.startContainer(a)
+			w.until("it has an heir", func() bool { return a.record.Armed != nil })
+			switching(w, c)
+			w.until("a newer epoch", func() bool { return a.isOpen() && a.record.Epoch > b.record.Epoch })
+			w.write(a)
+			mended(w)
+		})
+	}
+}
