@@ -98,6 +98,34 @@ is the heir of a silent primary promotes.`,
 	}, func(*cobra.Command) (node.Order, error) { return node.Order{Do: node.Resume}, nil }, resumeCost)
 }
 
+func newForget() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "forget NODE",
+		Short: "Take a node that is gone for good out of the cluster",
+		Long: `forget takes a node that is gone for good out of the cluster: it does not count as
+silent any more, and its replication slots are dropped, on every node, on those
+that are away as soon as they are back. Until it is given a node that was once
+one of the cluster's is never taken for absent, whatever its name resolves to.
+
+Run it on any other node. It is refused while the node answers, and where it may
+hold a right: as the primary, or as an heir that may have promoted. --force
+accepts that.
+
+A node that comes back with its data is one of the cluster's again as soon as it
+answers.`,
+		Example: `  pgbaton forget db3
+  pgbaton forget db3 --force      it is gone, whatever it may have been`,
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "forget it although it may be the primary, or may have\npromoted; I have made sure that it never comes back")
+	yes := addYes(cmd)
+	cmd.Args = cobra.ExactArgs(1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return changeRole(cmd, node.Order{Do: node.Forget, To: args[0], Force: force}, *yes, forgetCost)
+	}
+	return cmd
+}
+
 // forcible makes a command that has a --force.
 func forcible(cmd *cobra.Command, do node.Verb, usage string, cost func(nodeapi.Fleet, node.Order) string) *cobra.Command {
 	var force bool
@@ -117,14 +145,19 @@ func changing(cmd *cobra.Command, order func(*cobra.Command) (node.Order, error)
 		if err != nil {
 			return err
 		}
-		if !*yes {
-			if err := askForRole(cmd, o, cost); err != nil {
-				return err
-			}
-		}
-		return give(cmd, o)
+		return changeRole(cmd, o, *yes, cost)
 	}
 	return cmd
+}
+
+// changeRole gives the order, after a question unless yes is said already.
+func changeRole(cmd *cobra.Command, o node.Order, yes bool, cost func(nodeapi.Fleet, node.Order) string) error {
+	if !yes {
+		if err := askForRole(cmd, o, cost); err != nil {
+			return err
+		}
+	}
+	return give(cmd, o)
 }
 
 // askForRole asks with the facts of this moment.

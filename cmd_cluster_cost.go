@@ -98,3 +98,11 @@ func pauseCost(f nodeapi.Fleet, _ node.Order) string {
 func resumeCost(f nodeapi.Fleet, _ node.Order) string {
 	return fmt.Sprintf("From now on %s changes its role by itself again, at once where there is a reason to. Now it is: %s: %s", f.Node.Node, f.Node.Phase, f.Node.Why)
 }
+
+func forgetCost(f nodeapi.Fleet, o node.Order) string {
+	text := fmt.Sprintf("This takes %s out of the cluster %q: it does not count as silent any more, and its replication slots are dropped on every node. If it comes back it is a node of the cluster again, and may have to copy the primary anew.", o.To, f.Node.Cluster.Name)
+	if o.Force {
+		text += fmt.Sprintf(" Where %s has promoted, or was the primary, the commits that it alone has are given up: a node without data, or without a record of its own, goes on without its answer.", o.To)
+	}
+	return text
+}

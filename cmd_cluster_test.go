@@ -48,6 +48,36 @@ func TestTheTableOfNodesFitsInto80Columns(t *testing.T) {
 	}
 }
 
+func TestASilentNodeIsShownAsWhatItWasAndClaimsNothing(t *testing.T) {
+	right := func(name string) *node.Cluster {
+		return &node.Cluster{Name: "main", Record: &node.Record{Node: name, Primary: true, Epoch: 2}, VIP: true}
+	}
+	f := nodeapi.Fleet{Node: node.State{Node: "db1", Phase: node.Running, Role: node.Primary, Cluster: right("db1")}}
+	f.Peers = []node.State{{Node: "db2", Phase: node.Running, Role: node.Primary, Cluster: right("db2")}}
+	f.Node.Cluster.Peers = []node.Peer{
+		{Address: "10.0.0.2:8008", Node: "db2", Age: 4 * time.Second, Error: "no answer", Last: &node.Sight{Primary: true, Epoch: 2, VIP: true}},
+		{Address: "db3:8008", Node: "db3", Age: 3 * time.Hour, Error: "no answer", Last: &node.Sight{Armed: true, Epoch: 1}},
+		{Address: "db4:8008", Age: -1, Error: "no answer"},
+	}
+	var b strings.Builder
+	if err := printFleet(&b, f, false); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(b.String()), " ")
+	for _, want := range []string{
+		"10.0.0.2:8008: no answer; db2 was the primary of epoch 2, with the VIP, when it was seen last, 4s ago",
+		"db3:8008: no answer; db3 was an armed heir of epoch 1, when it was seen last, 3h", "peer db4:8008: no answer",
+		"db1 primary running", "db2 was primary silent - - had it - 4s", "db3 was heir silent ? - - ? 3h", "db4:8008 ? silent ? - - ? never",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("not in the table: %s\n%s", want, &b)
+		}
+	}
+	if n := strings.Count(b.String(), " here"); n != 3 { // the VIP is here, twice, and db1 is seen here
+		t.Errorf("%d times here:\n%s", n, &b)
+	}
+}
+
 func TestANodesPlaceIsOneWord(t *testing.T) {
 	for want, c := range map[string]*node.Cluster{
 		"alone": nil, "building": {Building: true, Empty: true}, "empty": {Empty: true}, "unknown": {}, "primary": {Record: &node.Record{Primary: true}},
@@ -102,6 +132,8 @@ func TestCostsNameWhatIsKnown(t *testing.T) {
 		{aloneCost(f, node.Order{Do: node.Alone, Force: true}), "two histories"},
 		{recloneCost(f, node.Order{}), "that it is the primary itself"},
 		{pauseCost(f, node.Order{}), "started again here"},
+		{forgetCost(f, node.Order{To: "b"}), "takes b out of the cluster"},
+		{forgetCost(f, node.Order{To: "b", Force: true}), "that it alone has are given up"},
 		{switchoverCost(nodeapi.Fleet{Node: node.State{Node: "c", Cluster: &node.Cluster{Name: "m"}}}, node.Order{}), "No node is the heir of the primary"},
 		{promoteCost(nodeapi.Fleet{Node: node.State{Node: "c", Cluster: &node.Cluster{Name: "m"}}}, node.Order{Force: true}), "How far it is behind is not known"},
 	} {

@@ -112,7 +112,7 @@ Run it inside the container: docker exec CONTAINER pgbaton status`,
 	root.AddCommand(
 		newStatus(),
 		newStop(), newStart(), newRestart(), newReload(),
-		newSwitchover(), newPromote(), newAlone(), newReclone(), newPause(), newResume(),
+		newSwitchover(), newPromote(), newAlone(), newReclone(), newPause(), newResume(), newForget(),
 		newUpgrade(), newNotify(),
 		newConfig(), newVersion(),
 	)

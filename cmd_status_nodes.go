@@ -26,34 +26,109 @@ func printNodes(p *sheet, f nodeapi.Fleet) {
 		p.row("because", c.Why)
 	}
 	p.row("risk", c.Loses)
-	silent := map[string]bool{}
+	silent := silentNodes(c)
 	for _, peer := range c.Peers {
-		if peer.Error == "" {
-			continue
+		if peer.Error != "" && (peer.Node == "" || silent[peer.Node]) {
+			p.row("peer", silentText(peer))
 		}
-		silent[peer.Node] = true
-		text := peer.Error
-		if !strings.Contains(text, peer.Address) {
-			text = peer.Address + ": " + text
-		}
-		p.row("peer", text)
 	}
 	p.b.WriteString("\n")
 	tw := tabwriter.NewWriter(&p.b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "NODE\tROLE\tSTATE\tTIMELINE\tLAG\tVIP\tPG\tSEEN")
 	fmt.Fprintln(tw, nodeLine(f, f.Node, "here"))
 	for _, st := range f.Peers {
+		line := nodeLine(f, st, seenText(f, st.Node))
 		if silent[st.Node] {
-			st.Phase = "silent" // what it said last is no news of what it does
+			line = silentLine(f, st)
 		}
-		fmt.Fprintln(tw, nodeLine(f, st, seenText(f, st.Node)))
+		delete(silent, st.Node)
+		fmt.Fprintln(tw, line)
 	}
 	for _, peer := range c.Peers {
-		if peer.Node == "" && peer.Error != "" {
-			fmt.Fprintf(tw, "%s\t?\t?\t?\t?\t?\t?\tnever\n", shorten(peer.Address))
+		if peer.Error != "" && (peer.Node == "" || silent[peer.Node]) {
+			fmt.Fprintln(tw, rememberedLine(peer))
+			delete(silent, peer.Node)
 		}
 	}
 	_ = tw.Flush() // it writes into memory
+}
+
+// silentNodes are those that answer at none of their addresses.
+func silentNodes(c *node.Cluster) map[string]bool {
+	silent := map[string]bool{}
+	for _, peer := range c.Peers {
+		if peer.Node != "" && peer.Error != "" {
+			silent[peer.Node] = true
+		}
+	}
+	for _, peer := range c.Peers {
+		if peer.Error == "" {
+			delete(silent, peer.Node)
+		}
+	}
+	return silent
+}
+
+// silentText says why a peer is silent, and what it was when it was heard of
+// last.
+func silentText(peer node.Peer) string {
+	text := peer.Error
+	if !strings.Contains(text, peer.Address) {
+		text = peer.Address + ": " + text
+	}
+	last := peer.Last
+	if last == nil {
+		return text
+	}
+	what := "a standby"
+	switch {
+	case last.Primary:
+		what = "the primary"
+	case last.Armed:
+		what = "an armed heir"
+	}
+	text += fmt.Sprintf("; %s was %s", peer.Node, what)
+	if last.Epoch > 0 {
+		text += fmt.Sprintf(" of epoch %d", last.Epoch)
+	}
+	if last.VIP {
+		text += ", with the VIP"
+	}
+	return text + fmt.Sprintf(", when it was seen last, %s ago", span(peer.Age))
+}
+
+// silentLine is nodeLine of a node that does not answer: what it said last is no
+// news of what it does, and no claim to what another one may have by now.
+func silentLine(f nodeapi.Fleet, st node.State) string {
+	fields := strings.Split(nodeLine(f, st, seenText(f, st.Node)), "\t")
+	fields[1], fields[2], fields[4] = "was "+fields[1], "silent", "-"
+	if fields[5] = "-"; st.Cluster != nil && st.Cluster.VIP {
+		fields[5] = "had it"
+	}
+	return strings.Join(fields, "\t")
+}
+
+// rememberedLine is the line of a node that has not answered since the
+// supervisor started.
+func rememberedLine(peer node.Peer) string {
+	name, role, vip, seen := peer.Node, "?", "-", "never"
+	if name == "" {
+		name = peer.Address
+	}
+	if last := peer.Last; last != nil {
+		role = "was standby"
+		switch {
+		case last.Primary:
+			role = "was primary"
+		case last.Armed:
+			role = "was heir"
+		}
+		if last.VIP {
+			vip = "had it"
+		}
+		seen, _, _ = strings.Cut(span(peer.Age), " ")
+	}
+	return strings.Join([]string{shorten(name), role, "silent", "?", "-", vip, "?", seen}, "\t")
 }
 
 // nodeLine is one line of the table of nodes.

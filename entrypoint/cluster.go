@@ -28,6 +28,7 @@ type clustering struct {
 	loaded  bool // the record was looked for
 	record  *node.Record
 	corrupt string // why the record cannot be read
+	members membership
 
 	monitor *monitoring // while a server is ready
 	repl    *pg.Replication
@@ -87,7 +88,9 @@ func (s *supervisor) joinCluster(ctx context.Context) {
 		return
 	}
 	s.cl.instance, s.cl.token, s.cl.started, s.cl.names = randomID(), randomID(), time.Now(), true
-	s.cl.fleet = fleet.Start(ctx, s.set.Peers, s.dialPeer, s.cl.instance, s.wake)
+	s.cl.fleet = fleet.Start(ctx, fleet.Config{
+		Hosts: s.set.Peers, Instance: s.cl.instance, Dial: s.dialPeer, Changed: s.wake,
+	})
 	s.startArbiter(ctx)
 	s.startVRRP(ctx)
 }
@@ -173,21 +176,8 @@ func (s *supervisor) showCluster() *node.Cluster {
 	if s.cl.progress != "" {
 		c.Why = s.cl.progress
 	}
-	for _, p := range s.cl.fleet.Peers() {
-		c.Peers = append(c.Peers, peerView(p))
-	}
+	c.Peers, c.Members = s.peerViews(), s.cl.members.Members.Members
 	return c
-}
-
-func peerView(p fleet.Peer) node.Peer {
-	v := node.Peer{Address: p.Address, Age: -1}
-	if p.State != nil {
-		v.Node, v.Age = p.State.Node, time.Since(p.Answered)
-	}
-	if p.Err != nil {
-		v.Error = p.Err.Error()
-	}
-	return v
 }
 
 // namesakes warns of peers with this node's name: records, slots and the heir

@@ -69,7 +69,10 @@ func endOnce(t *testing.T, begin func(*testing.T, *supervisor)) {
 	go drain(link{int(far.Fd())})
 	s := &supervisor{log: slog.New(slog.DiscardHandler), mail: newMailbox(), link: l, started: time.Now(), since: time.Now()}
 	s.set.StopGrace = 20 * time.Millisecond
-	s.cl.fleet = fleet.Start(ctx, []string{refusing(t), refusing(t)}, func(a string) *nodeapi.Peer { return nodeapi.NewPeer(a, "token") }, "self", s.wake)
+	s.cl.fleet = fleet.Start(ctx, fleet.Config{
+		Hosts: []string{refusing(t), refusing(t)}, Instance: "self", Changed: s.wake,
+		Dial: func(a string) *nodeapi.Peer { return nodeapi.NewPeer(a, "token") },
+	})
 	s.cl.fleet.Hurry(time.Minute)
 	s.endings = []ending{{"keepalived", func() { sayStop(s) }}}
 	begin(t, s)

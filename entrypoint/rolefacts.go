@@ -27,8 +27,10 @@ func (s *supervisor) decideRole() {
 	}
 	f := notify.Facts{
 		Now: time.Now(), Policy: s.policy(), Order: s.cl.order, Handover: s.cl.handover, Fresh: randomID(),
-		Self: s.roleSelf(), Peers: s.rolePeers(), Arbiter: s.arbiterFacts(),
+		Self: s.roleSelf(), Peers: s.foundPeers(), Arbiter: s.arbiterFacts(), Uncounted: s.uncounted(),
 	}
+	s.heedMembers(f)
+	f.Peers = s.rolePeers()
 	s.cl.facts = f
 	s.cl.verdict = notify.Decide(f)
 	s.takeSeat(f)
@@ -45,7 +47,12 @@ func (s *supervisor) decideRole() {
 	}
 }
 
+// rolePeers are the peers, those that nobody finds too.
 func (s *supervisor) rolePeers() []notify.Peer {
+	return notify.WithAbsent(s.foundPeers(), s.cl.members.Members, s.set.Nodes, s.set.Node, time.Since(s.cl.started))
+}
+
+func (s *supervisor) foundPeers() []notify.Peer {
 	var out []notify.Peer
 	for _, p := range s.cl.fleet.Peers() {
 		out = append(out, s.rolePeer(p))
@@ -60,8 +67,8 @@ func (s *supervisor) rolePeer(p fleet.Peer) notify.Peer {
 	}
 	silent := time.Since(since)
 	return notify.Peer{
-		Address: p.Address, State: p.State, Asked: !p.Asked.IsZero(), Silent: silent,
-		Answers: p.Err == nil && p.State != nil && silent < staleAfter,
+		Address: p.Address, Host: p.Host, State: p.State, Asked: !p.Asked.IsZero(), Silent: silent,
+		Answers: p.Err == nil && p.State != nil && !p.Asked.IsZero() && silent < staleAfter,
 	}
 }
 

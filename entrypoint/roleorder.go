@@ -93,6 +93,8 @@ func (s *supervisor) orderRole(o node.Order) (func() (bool, error), error) {
 		return s.orderSwitchover(o)
 	case node.Pause, node.Resume:
 		return s.orderPause(o.Do == node.Pause)
+	case node.Forget:
+		return s.orderForget(o)
 	}
 	s.cl.order = notify.Order{Promote: o.Do == node.Promote, Alone: o.Do == node.Alone, Reclone: o.Do == node.Reclone, Force: o.Force}
 	s.decideRole()

@@ -41,6 +41,10 @@ func (s *supervisor) loadRole(v *volume) {
 	default:
 		s.cl.record = &r
 	}
+	if err := s.loadMembers(v); err != nil {
+		s.log.Error("read who belongs to the cluster; it is tried again", "error", err)
+		return
+	}
 	s.cl.loaded = true
 	s.keepReserve()
 }

@@ -39,22 +39,21 @@ func (s *supervisor) timelineArgs() []string {
 // directory.
 const passFile = "replication.pass"
 
-// source is how this node reaches another node's server.
+// source is how this node reaches another node's server: where it answered
+// last, should it be known by several addresses.
 func (s *supervisor) source(target string) (pg.Source, error) {
-	for _, p := range s.cl.facts.Peers {
-		if p.State == nil || p.State.Node != target {
-			continue
-		}
-		if _, err := s.copyCertificate(); err != nil {
-			return pg.Source{}, err
-		}
-		host, port := serverOf(p)
-		return pg.Source{
-			Host: host, Port: port, User: s.set.ReplicationUser, Node: s.set.Node,
-			Passfile: filepath.Join(s.control, passFile), TLS: s.tlsFiles(),
-		}, s.writePassFile()
+	p, found := s.cl.facts.Named(target)
+	if !found {
+		return pg.Source{}, fmt.Errorf("%s is not known", target)
 	}
-	return pg.Source{}, fmt.Errorf("%s is not known", target)
+	if _, err := s.copyCertificate(); err != nil {
+		return pg.Source{}, err
+	}
+	host, port := serverOf(p)
+	return pg.Source{
+		Host: host, Port: port, User: s.set.ReplicationUser, Node: s.set.Node,
+		Passfile: filepath.Join(s.control, passFile), TLS: s.tlsFiles(),
+	}, s.writePassFile()
 }
 
 func (s *supervisor) writePassFile() error {

@@ -142,11 +142,8 @@ func (s *supervisor) request(ask notify.Ask) notify.Request {
 // applies a reply that says that it was done.
 func (s *supervisor) askPeer(v notify.Verdict, q notify.Request, first func(context.Context) error, apply func()) {
 	address := ""
-	for _, p := range s.cl.facts.Peers {
-		if p.State != nil && p.State.Node == v.Target && p.State.Cluster != nil && p.State.Cluster.Name == s.set.Cluster {
-			address = p.Address
-			q.Token = p.State.Cluster.Token
-		}
+	if p, found := s.cl.facts.Named(v.Target); found {
+		address, q.Token = p.Address, p.State.Cluster.Token
 	}
 	f := s.cl.fleet
 	within := requestWithin

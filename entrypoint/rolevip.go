@@ -142,7 +142,7 @@ func (s *supervisor) heardKeepalived(e node.VRRPEvent) {
 func (s *supervisor) peerAddresses() []netip.Addr {
 	var out []netip.Addr
 	for _, p := range s.cl.fleet.Peers() {
-		if ap, err := netip.ParseAddrPort(p.Address); err == nil {
+		if ap, err := netip.ParseAddrPort(p.Address); err == nil && !p.Lost {
 			out = append(out, ap.Addr())
 		}
 	}

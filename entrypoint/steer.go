@@ -89,7 +89,7 @@ func (s *supervisor) take(o node.Order) (func() (bool, error), error) {
 			}, nil
 		}
 		return func() (bool, error) { return true, nil }, s.orderUpgrade(*o.Upgrade)
-	case node.Switchover, node.Promote, node.Alone, node.Reclone, node.Pause, node.Resume:
+	case node.Switchover, node.Promote, node.Alone, node.Reclone, node.Pause, node.Resume, node.Forget:
 		return s.orderRole(o)
 	case node.Reload:
 		if s.server == nil {

@@ -186,6 +186,9 @@ func (f *Facts) silence(name string) time.Duration {
 	}
 	least := time.Duration(1<<63 - 1)
 	for _, p := range f.Peers {
+		if p.State == nil && p.Member == name {
+			return p.Silent
+		}
 		if p.State == nil {
 			least = min(least, p.Silent)
 		}

@@ -54,7 +54,7 @@ func (f *Facts) mayHavePromoted(p Peer) string {
 	}
 	for _, other := range f.Peers {
 		if other.State == nil {
-			return fmt.Sprintf("this node was its heir and may have promoted before it lost its data: %s has to answer first", other.Address)
+			return fmt.Sprintf("this node was its heir and may have promoted before it lost its data: %s has to answer first", other.called())
 		}
 	}
 	if n, found := f.newest(); found && n.record().Epoch > p.record().Epoch {

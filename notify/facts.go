@@ -19,14 +19,15 @@ const (
 
 // Facts is all that a decision about a node's role rests on.
 type Facts struct {
-	Now      time.Time
-	Policy   Policy
-	Self     Self
-	Peers    []Peer
-	Order    Order
-	Handover *Handover // under way, this node being the old primary; nil: none
-	Arbiter  *Arbiter  // nil: PGBATON_ETCD is not set
-	Fresh    string    // a random identifier that nobody else has
+	Now       time.Time
+	Policy    Policy
+	Self      Self
+	Peers     []Peer
+	Order     Order
+	Handover  *Handover // under way, this node being the old primary; nil: none
+	Arbiter   *Arbiter  // nil: PGBATON_ETCD is not set
+	Uncounted string    // why it is not known how many nodes the cluster has; empty: it is
+	Fresh     string    // a random identifier that nobody else has
 }
 
 // Policy is what the user set.
@@ -117,7 +118,9 @@ type Loss struct {
 
 // Peer is what this node knows of another.
 type Peer struct {
-	Address string
+	Address string        // empty where none is known
+	Host    string        // by which PGBATON_PEERS names it; empty where it does not
+	Member  string        // node that it is by what is remembered, where it never answered this supervisor
 	State   *node.State   // its last answer; nil: it never answered this supervisor
 	Answers bool          // the latest attempt was answered
 	Asked   bool          // at least one attempt has ended since this supervisor started

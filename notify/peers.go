@@ -1,6 +1,9 @@
 package notify
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/pgbaton/pgbaton/internal/node"
 )
 
@@ -20,16 +23,28 @@ func (p Peer) record() *node.Record {
 	return nil
 }
 
-// name is the peer's node name, empty where it never answered.
+// name is the peer's node name, empty where that is not known.
 func (p Peer) name() string {
 	if p.State == nil {
-		return ""
+		return p.Member
 	}
 	return p.State.Node
 }
 
+// called is how a sentence calls a peer that may not have answered.
+func (p Peer) called() string {
+	switch {
+	case p.name() == "":
+		return p.Address
+	case p.Address == "":
+		return p.name()
+	}
+	return fmt.Sprintf("%s (%s)", p.name(), p.Address)
+}
+
 // ours are the peers that belong to this cluster, as far as one can tell:
-// another cluster's name or system identifier is never acted upon.
+// another cluster's name or system identifier is never acted upon. What a node
+// said at an address that it has no longer does not count beside a newer word.
 func (f *Facts) ours() []Peer {
 	var out []Peer
 	for _, p := range f.Peers {
@@ -40,9 +55,32 @@ func (f *Facts) ours() []Peer {
 		if r := c.Record; r != nil && f.Self.SystemIdentifier != 0 && r.SystemIdentifier != f.Self.SystemIdentifier {
 			continue
 		}
+		if newer, found := f.Named(p.name()); found && !p.Answers && newer.Silent < p.Silent {
+			continue
+		}
 		out = append(out, p)
 	}
 	return out
+}
+
+// Named finds a peer of this cluster that has answered by its name; of several
+// addresses the one at which it answered last.
+func (f *Facts) Named(name string) (Peer, bool) {
+	var best Peer
+	found := false
+	for _, p := range f.Peers {
+		if c := p.cluster(); c != nil && c.Name == f.Policy.Cluster && p.name() == name && (!found || newer(p, best)) {
+			best, found = p, true
+		}
+	}
+	return best, found
+}
+
+func newer(p, than Peer) bool {
+	if p.Answers != than.Answers {
+		return p.Answers
+	}
+	return p.Silent < than.Silent
 }
 
 // peer finds one of ours by its name.
@@ -50,7 +88,7 @@ func (f *Facts) peer(name string) (Peer, bool) {
 	var best Peer
 	found := false
 	for _, p := range f.ours() {
-		if p.name() == name && (!found || p.Answers && !best.Answers) { // it may have several addresses
+		if p.name() == name && (!found || newer(p, best)) { // it may have several addresses
 			best, found = p, true
 		}
 	}
@@ -111,16 +149,25 @@ func (f *Facts) newest() (Peer, bool) {
 	return best, found
 }
 
-// silent lists the peers that have not answered the latest attempt, by
-// address.
-func (f *Facts) silent() []string {
+// silent lists the peers that have not answered the latest attempt; empty: all
+// have.
+func (f *Facts) silent() string {
 	var out []string
+	known := ""
 	for _, p := range f.Peers {
-		if !p.Answers {
-			out = append(out, p.Address)
+		if p.Answers {
+			continue
+		}
+		out = append(out, p.called())
+		if known == "" {
+			known = p.name()
 		}
 	}
-	return out
+	text := strings.Join(out, ", ")
+	if known != "" {
+		text += fmt.Sprintf(" (`pgbaton forget %s` if that node is gone for good)", known)
+	}
+	return text
 }
 
 // asked reports whether every peer, and the arbiter, was asked at least once.

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/pgbaton/pgbaton/internal/node"
 )
@@ -36,8 +35,11 @@ func (f *Facts) mayNotBootstrap() string {
 	if len(f.Peers) == 0 {
 		return "no peer was found at PGBATON_PEERS"
 	}
-	if silent := f.silent(); len(silent) > 0 {
-		return "not every peer has answered: " + strings.Join(silent, ", ")
+	if silent := f.silent(); silent != "" {
+		return "not every peer has answered: " + silent
+	}
+	if f.Uncounted != "" {
+		return "whether these are all nodes is not known: " + f.Uncounted
 	}
 	for _, p := range f.Peers {
 		c := p.cluster()
@@ -74,8 +76,11 @@ func unrecorded(f *Facts) (Verdict, bool) {
 		return yes(Hold, "", "%s is the primary, and this node has data of its own without a record of what it acknowledged. "+
 			"Nothing was touched; `pgbaton reclone` keeps it aside and copies the primary", p.name())
 	}
-	if silent := f.silent(); len(silent) > 0 || len(f.Peers) == 0 {
-		return yes(Hold, "", "the data has no role record, so every peer has to answer first; silent: %s", strings.Join(silent, ", "))
+	if silent := f.silent(); silent != "" || len(f.Peers) == 0 {
+		return yes(Hold, "", "the data has no role record, so every peer has to answer first; silent: %s", silent)
+	}
+	if f.Uncounted != "" {
+		return yes(Hold, "", "the data has no role record, so every peer has to answer first, and whether these are all is not known: %s", f.Uncounted)
 	}
 	for _, p := range f.Peers {
 		if c := p.cluster(); c == nil || !c.Empty || c.Building {

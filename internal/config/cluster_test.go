@@ -65,14 +65,14 @@ func TestPeersThatAreRefused(t *testing.T) {
 
 func TestSettingsOfACluster(t *testing.T) {
 	got, warnings := mustLoad(t, map[string]string{file: "on_silence: both\nvrid: 255\nadvert: 1s\ndown_adverts: 3"}, beside(
-		"PGBATON_PEERS=a,b", "PGBATON_CLUSTER=sales", "PGBATON_BOOTSTRAP=a", "PGBATON_REPLICATION_USER=repl", "PGBATON_VIP=10.0.0.9/24")...)
+		"PGBATON_PEERS=a,b", "PGBATON_NODES=a b,c", "PGBATON_CLUSTER=sales", "PGBATON_BOOTSTRAP=a", "PGBATON_REPLICATION_USER=repl", "PGBATON_VIP=10.0.0.9/24")...)
 	if got.OnSilence != OnSilenceBoth || got.VRID != 255 || got.Advert != time.Second || got.DownAdverts != 3 || got.Cluster != "sales" ||
 		got.Bootstrap != "a" || got.ReplicationUser != "repl" || got.ReplicationPassword.Reveal() != "12345678" ||
 		got.VIP != netip.MustParsePrefix("10.0.0.9/24") || got.VIP.Addr().String() != "10.0.0.9" || len(warnings) > 0 {
 		t.Errorf("got %+v, %q", got, warnings)
 	}
 	for _, row := range Print(got) {
-		if want := map[string]string{"vip": "10.0.0.9/24", "replication_password": "***", "peers": "a,b", "vrid": "255"}[row.Name]; want != "" && row.Value != want {
+		if want := map[string]string{"vip": "10.0.0.9/24", "replication_password": "***", "peers": "a,b", "nodes": "a,b,c", "vrid": "255"}[row.Name]; want != "" && row.Value != want {
 			t.Errorf("%s is shown as %q", row.Name, row.Value)
 		}
 	}
@@ -95,6 +95,8 @@ func TestBadSettingsOfAClusterAreRefused(t *testing.T) {
 		"PGBATON_ON_SILENCE=wait":           "promote, continue or both",
 		"PGBATON_CLUSTER=my cluster":        "not usable as a name",
 		"PGBATON_BOOTSTRAP=-":               "not usable as a name",
+		"PGBATON_NODES=a,-":                 "not usable as a name",
+		"PGBATON_NODES=,":                   "no name",
 		"PGBATON_REPLICATION_USER=pg_x":     "keeps for itself",
 		"PGBATON_REPLICATION_USER=Repl":     "not usable",
 		"PGBATON_REPLICATION_USER=a'b":      "not usable",
@@ -127,6 +129,8 @@ func TestSettingsOfAClusterThatContradictAreRefusedByBothNames(t *testing.T) {
 		{"an authority without a certificate", []string{"PGBATON_TLS_CA=/a"}, []string{"PGBATON_TLS_CA (/a)", "PGBATON_TLS_CERT"}},
 		{"peers and a certificate without an authority", beside("PGBATON_PEERS=a", "PGBATON_TLS_CERT=/c", "PGBATON_TLS_KEY=/k"), []string{"PGBATON_PEERS", "PGBATON_TLS_CA", "PGBATON_TLS_CERT"}},
 		{"a VIP without peers", []string{"PGBATON_VIP=10.0.0.9/24"}, []string{"PGBATON_VIP (10.0.0.9/24)", "PGBATON_PEERS"}},
+		{"nodes without peers", []string{"PGBATON_NODES=a,b"}, []string{"PGBATON_NODES (a,b)", "PGBATON_PEERS"}},
+		{"a maker that is no node", beside("PGBATON_PEERS=tasks.db", "PGBATON_NODES=a,b", "PGBATON_BOOTSTRAP=c"), []string{"PGBATON_BOOTSTRAP (c)", "PGBATON_NODES (a,b)"}},
 		{"bootstrap without peers", []string{"PGBATON_BOOTSTRAP=a"}, []string{"PGBATON_BOOTSTRAP (a)", "PGBATON_PEERS"}},
 	}
 	for _, test := range tests {

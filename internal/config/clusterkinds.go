@@ -48,6 +48,34 @@ func peersKind() Kind {
 	}
 }
 
+// namesKind accepts names of nodes.
+func namesKind() Kind {
+	one := nameKind()
+	return Kind{
+		Name: "names", Accepts: fmt.Sprintf("at most %d names of nodes, separated by commas or spaces, such as db1,db2,db3", maxPeers),
+		list: separators, zero: []string(nil),
+		parse: func(text string) (any, error) {
+			var names []string
+			for _, item := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+				if _, err := one.parse(item); err != nil {
+					return nil, fmt.Errorf("holds an item that %w", err)
+				}
+				if !slices.Contains(names, item) {
+					names = append(names, item)
+				}
+			}
+			switch {
+			case len(names) == 0:
+				return nil, errors.New("holds no name")
+			case len(names) > maxPeers:
+				return nil, fmt.Errorf("holds %d names", len(names))
+			}
+			return names, nil
+		},
+		format: func(value any) string { return strings.Join(value.([]string), ",") },
+	}
+}
+
 // parsePeer reads one peer and writes it in one spelling, with the port only
 // where one is given.
 func parsePeer(item string) (string, error) {

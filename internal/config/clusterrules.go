@@ -29,6 +29,8 @@ func clusterContradictions(s Settings, superuser string) error {
 	refuse(s.ReplicationPassword == "", "PGBATON_REPLICATION_PASSWORD is not: standbys could not connect; %s; set PGBATON_REPLICATION_PASSWORD_FILE to the same secret on all nodes", untouched)
 	refuse(s.Listen == "", "PGBATON_LISTEN is off: the peers could not ask this node; %s; set PGBATON_LISTEN to an address that they reach, such as :%s", untouched, defaultPeerPort)
 	refuse(s.ReplicationUser == orElse(superuser, defaultUser), "PGBATON_REPLICATION_USER (%s) is POSTGRES_USER, the superuser, which would get another password; %s; name another role", s.ReplicationUser, untouched)
+	others := len(s.Nodes) > 0 && s.Bootstrap != "" && !slices.Contains(s.Nodes, s.Bootstrap)
+	refuse(others, "PGBATON_BOOTSTRAP (%s) is none of PGBATON_NODES (%s), so nobody may make the cluster; %s; name that node in both", s.Bootstrap, strings.Join(s.Nodes, ","), untouched)
 	return errors.Join(problems...)
 }
 
@@ -51,6 +53,9 @@ func alone(s Settings) error {
 	var problems []error
 	if s.VIP.IsValid() {
 		problems = append(problems, fmt.Errorf("PGBATON_VIP (%s) is set, but PGBATON_PEERS is not: a node alone has no role that an address could follow; %s; set PGBATON_PEERS or unset PGBATON_VIP", s.VIP, untouched))
+	}
+	if len(s.Nodes) > 0 {
+		problems = append(problems, fmt.Errorf("PGBATON_NODES (%s) is set, but PGBATON_PEERS is not: a node alone has no others; %s; set PGBATON_PEERS or unset PGBATON_NODES", strings.Join(s.Nodes, ","), untouched))
 	}
 	if s.Bootstrap != "" {
 		problems = append(problems, fmt.Errorf("PGBATON_BOOTSTRAP (%s) is set, but PGBATON_PEERS is not: a node alone makes its cluster anyway; %s; set PGBATON_PEERS or unset PGBATON_BOOTSTRAP", s.Bootstrap, untouched))

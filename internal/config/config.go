@@ -51,6 +51,7 @@ type Settings struct {
 
 	Peers               []string      `mapstructure:"peers"`                // host:port of other nodes' APIs, perhaps of this one too; nil means a node alone
 	Cluster             string        `mapstructure:"cluster"`              // name of the cluster; never empty
+	Nodes               []string      `mapstructure:"nodes"`                // names of all nodes, perhaps of this one too; nil means that Peers tell
 	Bootstrap           string        `mapstructure:"bootstrap"`            // name of the node that may make a new cluster; empty means none
 	OnSilence           OnSilence     `mapstructure:"on_silence"`           //
 	Etcd                []string      `mapstructure:"etcd"`                 // URLs of one cluster of etcd; nil means no arbiter

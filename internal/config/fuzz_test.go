@@ -42,6 +42,7 @@ func checkBounds(t *testing.T, s Settings) {
 		"hooks":         filepath.IsAbs(s.Hooks),
 		"hook_timeout":  within(s.HookTimeout, 24*time.Hour),
 		"peers":         len(s.Peers) <= maxPeers && !slices.ContainsFunc(s.Peers, func(p string) bool { _, _, err := net.SplitHostPort(p); return err != nil }),
+		"nodes":         len(s.Nodes) <= maxPeers && (len(s.Nodes) == 0 || len(s.Peers) > 0),
 		"tls":           (s.TLSCert == "") == (s.TLSKey == "") && (s.TLSCA == "" || s.TLSCert != ""),
 		"secrets":       len(s.Peers) == 0 || (s.Token != "" || s.TLSCA != "") && len(s.ReplicationPassword) >= minPassword && s.Listen != "",
 		"cluster":       nodeName.MatchString(s.Cluster),

@@ -112,17 +112,18 @@ Refused together:
 | ` + "`PGBATON_PEERS`" + ` | no ` + "`PGBATON_REPLICATION_PASSWORD`" + ` | standbys could not connect, or anybody could |
 | ` + "`PGBATON_PEERS`" + ` | ` + "`PGBATON_LISTEN=off`" + ` | peers could not ask this node |
 | ` + "`PGBATON_PEERS`" + ` | ` + "`PGBATON_REPLICATION_USER`" + ` that is ` + "`POSTGRES_USER`" + ` | the superuser would get the password of replication |
+| ` + "`PGBATON_BOOTSTRAP`" + ` | ` + "`PGBATON_NODES`" + ` that lack it | nobody may make the cluster |
 | ` + "`PGBATON_ETCD`" + ` | ` + "`PGBATON_ON_SILENCE=continue`, `both`" + ` | with an arbiter silence is no choice of the user's |
 | ` + "`PGBATON_ETCD`" + ` | no ` + "`PGBATON_PEERS`" + ` | a node alone has no role to decide |
 | ` + "`PGBATON_ETCD_USER`" + ` | no ` + "`PGBATON_ETCD_PASSWORD`" + `, and the other way round | neither is of use alone |
 | ` + "`PGBATON_ETCD_USER`, `_PASSWORD`, `_CA`" + ` | no ` + "`PGBATON_ETCD`" + ` | there is nothing to log in to |
 | ` + "`PGBATON_ETCD_CA`" + ` | ` + "`PGBATON_ETCD`" + ` that is http | nothing would be verified |
-| ` + "`PGBATON_VIP`, `PGBATON_BOOTSTRAP`" + ` | no ` + "`PGBATON_PEERS`" + ` | a node alone has no roles to move, and makes its cluster anyway |
+| ` + "`PGBATON_VIP`, `PGBATON_BOOTSTRAP`, `PGBATON_NODES`" + ` | no ` + "`PGBATON_PEERS`" + ` | a node alone has no roles to move, and makes its cluster anyway |
 
 ## The file
 
 The file is one flat YAML mapping. Values stand as they would in the environment;
-` + "`binaries` and `peers`" + ` may be lists too. Every key, at its default where there is one:
+` + "`binaries`, `peers` and `nodes`" + ` may be lists too. Every key, at its default where there is one:
 
 `
 

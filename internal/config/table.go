@@ -157,6 +157,10 @@ var table = []Setting{
 		Default: "main", Kind: nameKind(),
 		Meaning: "Name of the cluster, the same on all of its nodes. A peer of another cluster is named in a warning and never acted upon.",
 	}),
+	setting("nodes", Setting{
+		DefaultText: "none: each of `PGBATON_PEERS` is one node", Example: "db1,db2,db3", Kind: namesKind(),
+		Meaning: "Names (`PGBATON_NODE`) of all nodes of the cluster. Needed where a name in `PGBATON_PEERS` stands for several nodes, such as `tasks.db`: it is known by nothing else who is missing, and without it no new cluster is made. A node that is named here and does not answer counts as silent, until `pgbaton forget`.",
+	}),
 	setting("bootstrap", Setting{
 		DefaultText: "none", Example: "db1", Kind: nameKind(),
 		Meaning: "Name of the one node that may make a new cluster, and only once every peer has answered that it is empty. The same on all nodes; it may stay set.",

@@ -7,10 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"net"
-	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,24 +30,43 @@ const (
 // Peer is what is known of one address.
 type Peer struct {
 	Address  string      // host:port; a name where it does not resolve
+	Host     string      // by which the address was found, host:port as it was configured
 	State    *node.State // the last answer; nil: none yet
 	Answered time.Time   // when it came
 	Err      error       // of the latest question; nil: it was answered
 	Asked    time.Time   // when the latest question ended; zero: none has
 	Begun    time.Time   // when the latest question that has ended was sent
 	Known    time.Time   // since when the address is known
+	Lost     bool        // the address is not asked any more: it may be somebody else's
+}
+
+// Config says whom to ask, and how.
+type Config struct {
+	Hosts    []string // host:port; a name may stand for several addresses
+	Instance string   // of this supervisor: who answers with it is this node
+	// Dial makes the client for one address.
+	Dial func(address string) *nodeapi.Peer
+	// Lookup finds a host's addresses, host:port; nil: by the system's resolver.
+	// A host without any is its own only address.
+	Lookup func(ctx context.Context, host string) []string
+	// Changed is called after each answer or failure, never twice at once for
+	// one peer, and when a name was looked up.
+	Changed func()
+	// Every is how often names are looked up again; 0: every five seconds.
+	Every time.Duration
 }
 
 // Fleet asks the peers. Make it with Start.
 type Fleet struct {
-	hosts    []string // host:port
-	dial     func(address string) *nodeapi.Peer
-	instance string // of this supervisor: who answers with it is this node
-	changed  func()
+	cfg     Config
+	started time.Time
 
-	mu    sync.Mutex
-	peers map[string]*peer
-	fast  time.Time // until then the pauses are short
+	mu      sync.Mutex
+	peers   map[string]*peer
+	found   map[string][]string // addresses by host; none: it was not looked up yet
+	lost    map[string]Peer     // members whose address is asked no more, by name
+	several map[string]bool     // hosts at which more than one node was found
+	fast    time.Time           // until then the pauses are short
 }
 
 type peer struct {
@@ -60,38 +77,46 @@ type peer struct {
 	self   bool
 }
 
-// Start asks the peers at hosts (host:port, a name may stand for several
-// addresses) until ctx ends, and calls changed after each answer or failure,
-// never twice at once for one peer.
-// dial makes the client for one address.
-func Start(ctx context.Context, hosts []string, dial func(address string) *nodeapi.Peer, instance string, changed func()) *Fleet {
-	f := &Fleet{hosts: hosts, dial: dial, instance: instance, changed: changed, peers: map[string]*peer{}}
-	f.resolve(ctx)
-	go func() {
-		tick := time.NewTicker(resolveEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				f.resolve(ctx)
-			}
-		}
-	}()
+// Start asks the peers until ctx ends. It waits for nothing: a host that was
+// not looked up yet is a peer that was not asked yet.
+func Start(ctx context.Context, cfg Config) *Fleet {
+	if cfg.Lookup == nil {
+		cfg.Lookup = lookup
+	}
+	if cfg.Every == 0 {
+		cfg.Every = resolveEvery
+	}
+	f := &Fleet{
+		cfg: cfg, started: time.Now(), peers: map[string]*peer{}, found: map[string][]string{},
+		lost: map[string]Peer{}, several: map[string]bool{},
+	}
+	for _, host := range cfg.Hosts {
+		go f.resolve(ctx, host)
+	}
 	return f
 }
 
-// Peers returns what is known of every address but this node's own.
+// Peers returns what is known of every peer but this node: of each address that
+// is asked, of each host that was not looked up yet, and of each member whose
+// address is lost.
 func (f *Fleet) Peers() []Peer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []Peer
-	for _, address := range slices.Sorted(maps.Keys(f.peers)) {
-		if p := f.peers[address]; !p.self {
+	for _, p := range f.peers {
+		if !p.self {
 			out = append(out, p.Peer)
 		}
 	}
+	for _, host := range f.cfg.Hosts {
+		if f.found[host] == nil {
+			out = append(out, Peer{Address: host, Host: host, Known: f.started})
+		}
+	}
+	for _, p := range f.lost {
+		out = append(out, p)
+	}
+	slices.SortStableFunc(out, func(a, b Peer) int { return strings.Compare(a.Address, b.Address) })
 	return out
 }
 
@@ -141,7 +166,7 @@ func (f *Fleet) Order(ctx context.Context, o node.Order) error {
 	f.mu.Lock()
 	var best *peer
 	for _, p := range f.peers { // a node may be listed by several addresses
-		if !p.self && p.State != nil && p.State.Node == o.Node && (best == nil || p.Err == nil) {
+		if !p.self && p.State != nil && p.State.Node == o.Node && (best == nil || p.Answered.After(best.Answered)) {
 			best = p
 		}
 	}
@@ -150,63 +175,6 @@ func (f *Fleet) Order(ctx context.Context, o node.Order) error {
 		return fmt.Errorf("no peer is called %s; nothing was done", o.Node)
 	}
 	return best.client.Order(ctx, o)
-}
-
-// resolve looks every name up. An address that a name no longer has stays as
-// long as it answers; a name without addresses counts as one silent peer, until
-// it has some.
-func (f *Fleet) resolve(ctx context.Context) {
-	found := map[string]bool{}
-	for _, host := range f.hosts {
-		for _, address := range lookup(ctx, host) {
-			found[address] = true
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for address := range found {
-		if f.peers[address] == nil {
-			f.add(ctx, address)
-		}
-	}
-	for address, p := range f.peers {
-		if !found[address] && (p.Err != nil || !isAddress(address)) {
-			p.cancel()
-			delete(f.peers, address)
-		}
-	}
-}
-
-func lookup(ctx context.Context, hostport string) []string {
-	host, port, err := net.SplitHostPort(hostport)
-	if err != nil || net.ParseIP(host) != nil {
-		return []string{hostport}
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	ips, err := net.DefaultResolver.LookupHost(ctx, host)
-	if err != nil || len(ips) == 0 {
-		return []string{hostport}
-	}
-	out := make([]string, len(ips))
-	for i, ip := range ips {
-		out[i] = net.JoinHostPort(ip, port)
-	}
-	return out
-}
-
-// isAddress reports whether a host:port has an address and not a name.
-func isAddress(hostport string) bool {
-	_, err := netip.ParseAddrPort(hostport)
-	return err == nil
-}
-
-func (f *Fleet) add(ctx context.Context, address string) {
-	ctx, cancel := context.WithCancel(ctx)
-	p := &peer{Peer: Peer{Address: address, Known: time.Now()}, kick: make(chan struct{}, 1), cancel: cancel}
-	p.client = f.dial(address)
-	f.peers[address] = p
-	go f.follow(ctx, p)
 }
 
 // follow asks one peer for ever.
@@ -221,7 +189,7 @@ func (f *Fleet) follow(ctx context.Context, p *peer) {
 			return
 		}
 		f.note(p, begun, st, err)
-		f.changed()
+		f.cfg.Changed()
 		select {
 		case <-ctx.Done():
 		case <-p.kick:
@@ -250,8 +218,14 @@ func (f *Fleet) note(p *peer, begun time.Time, st node.State, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p.Begun, p.Asked, p.Err = begun, time.Now(), err
-	if err == nil {
-		p.State, p.Answered = &st, p.Asked
-		p.self = st.Cluster != nil && st.Cluster.Instance == f.instance
+	if err != nil {
+		return
 	}
+	if p.State != nil && p.State.Node != st.Node {
+		f.lose(p, fmt.Errorf("its address %s is %s's now", p.Address, st.Node))
+	}
+	p.State, p.Answered = &st, p.Asked
+	p.self = st.Cluster != nil && st.Cluster.Instance == f.cfg.Instance
+	delete(f.lost, st.Node)
+	f.count()
 }

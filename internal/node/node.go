@@ -164,8 +164,8 @@ type Order struct {
 	Do      Verb          `json:"do"`
 	Mode    Mode          `json:"mode,omitzero"`    // for stop and restart; empty means fast
 	Timeout time.Duration `json:"timeout,omitzero"` // nanoseconds; how long smart may wait before it becomes fast; 0 means the default
-	Force   bool          `json:"force,omitzero"`   // for start: a foreign postmaster.pid is stale; for promote, alone and reclone: the operator accepts what it may lose
-	To      string        `json:"to,omitzero"`      // for switchover: the node that becomes the primary; empty: the heir
+	Force   bool          `json:"force,omitzero"`   // for start: a foreign postmaster.pid is stale; for promote, alone, reclone and forget: the operator accepts what it may lose
+	To      string        `json:"to,omitzero"`      // for switchover: the node that becomes the primary; empty: the heir. For forget: the node that is forgotten
 	Node    string        `json:"node,omitzero"`    // for restart and switchover: the node that carries it out; empty: the one that is asked
 
 	Upgrade *UpgradeRequest `json:"upgrade,omitempty"` // for upgrade: what exactly
@@ -188,15 +188,18 @@ const (
 	Reclone    Verb = "reclone"    // this node's data is replaced by a copy of the primary's
 	Pause      Verb = "pause"      // this node changes no role by itself
 	Resume     Verb = "resume"     // it does again
+	Forget     Verb = "forget"     // To, which is gone for good, is no node of the cluster any more
 )
 
 // Verbs lists the orders.
 func Verbs() []Verb {
-	return []Verb{Stop, Start, Restart, Reload, DoUpgrade, Switchover, Promote, Alone, Reclone, Pause, Resume}
+	return []Verb{Stop, Start, Restart, Reload, DoUpgrade, Switchover, Promote, Alone, Reclone, Pause, Resume, Forget}
 }
 
 // Valid reports whether the verb is known.
 func (v Verb) Valid() bool { return slices.Contains(Verbs(), v) }
 
 // MayForce reports whether the order has a forced form.
-func (v Verb) MayForce() bool { return v == Start || v == Promote || v == Alone || v == Reclone }
+func (v Verb) MayForce() bool {
+	return v == Start || v == Promote || v == Alone || v == Reclone || v == Forget
+}

@@ -145,6 +145,7 @@ type Cluster struct {
 	VRRP      string   `json:"vrrp,omitempty"`      // keepalived's word: MASTER, BACKUP, FAULT, STOP; empty: none heard
 	Eligible  bool     `json:"eligible,omitzero"`   // may hold the VIP
 	Peers     []Peer   `json:"peers,omitempty"`     // as this node sees them
+	Members   []Member `json:"members,omitempty"`   // who is or was a node of the cluster, as far as this node knows
 	Timeline  uint32   `json:"timeline,omitzero"`   // that the running server writes or reads
 	Written   LSN      `json:"written,omitzero"`    // of a running primary
 	Why       string   `json:"why,omitempty"`       // the latest decision about the role, a sentence
@@ -182,9 +183,13 @@ type Sender struct {
 // Peer is how a node sees another.
 type Peer struct {
 	Address string        `json:"address"`         // of its API
-	Node    string        `json:"node,omitempty"`  // empty: it never answered
+	Node    string        `json:"node,omitempty"`  // empty: it is not known who that is
 	Age     time.Duration `json:"age"`             // since its last answer; -1: never
 	Error   string        `json:"error,omitempty"` // of the last attempt; empty: it answered
+
+	// Last is what a silent node was when it was heard of last; nil where it
+	// never was.
+	Last *Sight `json:"last,omitempty"`
 }
 
 // Event is something that happened to a node, for people.

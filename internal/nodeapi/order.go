@@ -132,9 +132,11 @@ func checkOrder(o node.Order) error {
 	case o.Timeout < 0 || o.Timeout > maxTimeout:
 		return fmt.Errorf("read order: timeout is %s, not between 0 and %s; nothing was done", o.Timeout, maxTimeout)
 	case o.Force && !o.Do.MayForce():
-		return fmt.Errorf("read order: force belongs to start, promote, alone and reclone, not to %s; nothing was done", o.Do)
-	case o.To != "" && o.Do != node.Switchover:
-		return fmt.Errorf("read order: to belongs to switchover, not to %s; nothing was done", o.Do)
+		return fmt.Errorf("read order: force belongs to start, promote, alone, reclone and forget, not to %s; nothing was done", o.Do)
+	case o.To != "" && o.Do != node.Switchover && o.Do != node.Forget:
+		return fmt.Errorf("read order: to belongs to switchover and forget, not to %s; nothing was done", o.Do)
+	case o.To == "" && o.Do == node.Forget:
+		return errors.New("read order: forget names no node (to); nothing was done")
 	case o.Node != "" && o.Do != node.Restart && o.Do != node.Switchover:
 		return fmt.Errorf("read order: node belongs to restart and switchover, not to %s; nothing was done", o.Do)
 	case len(o.Node) > maxName:

@@ -27,6 +27,7 @@ func TestOrdersThatAreUnderstood(t *testing.T) {
 		`{"do":"alone","force":true}`:                                 {Do: node.Alone, Force: true},
 		`{"do":"reclone","force":true}`:                               {Do: node.Reclone, Force: true},
 		`{"do":"pause"}`:                                              {Do: node.Pause},
+		`{"do":"forget","to":"db3","force":true}`:                     {Do: node.Forget, To: "db3", Force: true},
 		`{"do":"resume"}`:                                             {Do: node.Resume},
 		`{"do":"upgrade","upgrade":{"do":"now","target":17,"mode":"link","keep":3600000000000}}`: {
 			Do: node.DoUpgrade, Upgrade: &node.UpgradeRequest{Do: node.UpgradeNow, Target: 17, Mode: node.ModeLink, Keep: time.Hour},
@@ -66,6 +67,7 @@ func TestOrdersThatAreRefusedSayWhyInOneLine(t *testing.T) {
 		`{"do":"stop","force":true}`:                                 "force belongs to start",
 		`{"do":"switchover","force":true}`:                           "force belongs to start",
 		`{"do":"pause","force":true}`:                                "not to pause",
+		`{"do":"forget"}`:                                            "forget names no node",
 		`{"do":"promote","to":"db2"}`:                                "to belongs to switchover",
 		`{"do":"switchover","to":7}`:                                 "to cannot be a number",
 		`{"do":"alone","mode":"fast"}`:                               "belong to stop and restart",

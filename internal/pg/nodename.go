@@ -56,3 +56,7 @@ func SlotName(name string) string {
 	}, strings.ToLower(name))
 	return slotPrefix + plain[:min(len(plain), maxName-len(slotPrefix)-len(hash))] + hash
 }
+
+// SlotOwner is the name by which the node of a slot of ours may be called where
+// nobody knows it: SlotName of it is that slot.
+func SlotOwner(slot string) string { return strings.TrimPrefix(slot, slotPrefix) }

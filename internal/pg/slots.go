@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,10 @@ type ReplicationSlot struct {
 	Restart node.LSN // WAL from here on is kept; 0: none
 	Lost    bool     // WAL that it needs is gone (max_slot_wal_keep_size): who uses it has to be cloned again
 }
+
+// ErrNoMoreSlots is inside the error of a slot that could not be made because
+// max_replication_slots are in use.
+var ErrNoMoreSlots = errors.New("the server has no room for another slot")
 
 // Slots lists the physical slots whose names begin with pgbaton_, by name, but
 // for temporary ones.
@@ -83,19 +88,25 @@ func makeSlot(ctx context.Context, db *sql.DB, name string, again bool) error {
 	if pq.As(err, pqerror.DuplicateObject) != nil {
 		return nil // somebody made it at the same moment
 	}
+	if pq.As(err, pqerror.ConfigurationLimitExceeded) != nil {
+		return fmt.Errorf("%w: %w", ErrNoMoreSlots, err)
+	}
 	return err
 }
 
-// DropSlots drops those of our slots that keep does not name and nobody uses.
-// It returns the names of those that it dropped. Slots of others stay.
-func (l Login) DropSlots(ctx context.Context, keep []string) (dropped []string, err error) {
+// DropSlots drops those of our slots that are named and that nobody uses. It
+// returns the names of those that it dropped. Slots of others stay.
+func (l Login) DropSlots(ctx context.Context, names []string) (dropped []string, err error) {
+	if err := checkSlots(names); err != nil || len(names) == 0 {
+		return nil, err
+	}
 	err = l.with(ctx, "drop replication slots", func(db *sql.DB) error {
 		have, err := slots(ctx, db)
 		if err != nil {
 			return err
 		}
 		for _, s := range have {
-			if s.Active || slices.Contains(keep, s.Name) {
+			if s.Active || !slices.Contains(names, s.Name) {
 				continue
 			}
 			if err := dropSlot(ctx, db, s.Name); err != nil {

@@ -59,6 +59,7 @@ func (w *world) heal() {
 	w.healed = true
 	w.cut = map[[2]string]bool{}
 	w.lossy, w.slow, w.mad, w.deaf = false, false, false, false
+	w.nameless = map[string]bool{}
 	w.dice = func(int, string) int { return 0 }
 	w.healArbiter()
 	for _, n := range w.boxes {

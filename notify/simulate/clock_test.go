@@ -55,6 +55,7 @@ func (w *world) look(n *box) {
 			w.poll(n, other)
 		}
 	}
+	w.join(n)
 	w.askArbiter(n)
 	w.decide(n)
 }

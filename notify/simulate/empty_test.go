@@ -3,6 +3,7 @@ package simulate
 import (
 	"testing"
 
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/notify"
 )
 
@@ -10,7 +11,7 @@ import (
 func (w *world) loseDisk(n *box) {
 	w.log("%s: the disk is lost", n.name)
 	w.crash(n, crashContainer)
-	n.record, n.data, n.aside = nil, nil, nil
+	n.record, n.data, n.aside, n.members = nil, nil, nil, node.Members{}
 }
 
 func TestAnEmptyVolumeNeverMakesASecondCluster(t *testing.T) {

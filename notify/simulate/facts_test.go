@@ -26,19 +26,7 @@ func (w *world) facts(n *box) notify.Facts {
 		Fresh:    w.fresh("p"),
 		Arbiter:  w.arbiter(n),
 	}
-	for _, other := range w.boxes {
-		if other == n {
-			continue
-		}
-		p := notify.Peer{Address: other.name + ":8008", Silent: ticks(w.now - s.started)}
-		if got := s.seen[other.name]; got != nil {
-			p.State, p.Answers, p.Asked = got.state, got.answers, got.asked
-			if got.state != nil {
-				p.Silent = ticks(w.now - got.at)
-			}
-		}
-		f.Peers = append(f.Peers, p)
-	}
+	f.Peers = w.peers(n)
 	return f
 }
 
@@ -116,6 +104,7 @@ func (n *box) publish(w *world) {
 		Name: "main", Instance: n.sup.token, Record: n.record, Empty: f.Data != notify.DataCluster, Building: f.Building,
 		Open: n.isOpen() && n.record != nil && n.record.Primary && n.record.Released == nil, Leaving: n.sup.ending, Token: n.sup.token,
 		Following: f.Following, Streaming: f.Streaming, Senders: f.Senders, Synced: f.Synced, VIP: f.VIP, VRRP: f.VRRP,
+		Members: n.sup.members.Members,
 	}
 	if f.Server == notify.ServerStandby {
 		c.Received, c.Replayed = f.End, f.End

@@ -15,6 +15,10 @@ func (w *world) reach(a, b *box) bool { return w.link(a, b) && w.link(b, a) }
 // poll is GET /v1/node of one peer.
 func (w *world) poll(n, other *box) {
 	got := n.sup.seen[other.name]
+	if !w.isFound(other) && (got == nil || !got.answers) {
+		w.unfind(n, other)
+		return
+	}
 	if got == nil {
 		got = &sight{}
 		n.sup.seen[other.name] = got

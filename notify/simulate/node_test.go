@@ -16,6 +16,8 @@ type box struct {
 	data   *data
 	aside  []*entry // ends of histories that were kept aside
 
+	members node.Members // on the volume
+
 	unset bool // PGBATON_ETCD is not set here, although the others have it
 
 	// What runs.
@@ -52,6 +54,7 @@ type supervisor struct {
 	started   int
 	published *node.State
 	seen      map[string]*sight
+	members   node.Members
 	ruled     ruling
 	synced    string
 	syncedLSN node.LSN
@@ -101,7 +104,7 @@ func (w *world) startSupervisor(n *box) {
 	if !n.up || n.sup != nil {
 		return
 	}
-	n.sup = &supervisor{token: w.fresh("token"), started: w.now, seen: map[string]*sight{}, wet: w.now, heirSeen: w.now, yielded: -1}
+	n.sup = &supervisor{token: w.fresh("token"), started: w.now, seen: map[string]*sight{}, members: n.members, wet: w.now, heirSeen: w.now, yielded: -1}
 	if n.data != nil && n.pg == nil && n.data.follows != "" && n.data.clean {
 		n.sup.wet = w.now
 	}

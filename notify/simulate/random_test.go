@@ -62,6 +62,7 @@ func torture(t *rapid.T, policy notify.Silence, torments []torment) *world {
 
 func (w *world) torture(t *rapid.T, torments []torment) {
 	dice := w.dice
+	w.tasks = dice(2, "one name for all nodes") == 1
 	for _, n := range w.boxes {
 		w.startContainer(n)
 	}

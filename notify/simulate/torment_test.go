@@ -16,10 +16,16 @@ var torments = []torment{
 	crashing, lighting, lighting, returning, returning, returning,
 	killing, hanging, breaking, dooming, dooming,
 	confusing, waving, delaying, delaying, deafening, arriving, arriving,
-	switching, stopping, pausing, ordering, waiting, trimming,
+	switching, stopping, pausing, ordering, waiting, trimming, unnaming,
 }
 
 func passing(w *world, _ *box) { w.rounds(1 + w.roll(12, "ticks")) }
+
+// unnaming takes a node's name away, or gives it back.
+func unnaming(w *world, n *box) {
+	w.nameless[n.name] = !w.nameless[n.name]
+	w.log("%s: no name finds it: %v", n.name, w.nameless[n.name])
+}
 
 // waiting is longer than any timer.
 func waiting(w *world, _ *box) { w.rounds(120) }

@@ -27,6 +27,10 @@ type world struct {
 	deaf   bool  // supervisors do not reach each other; replication and VRRP go on
 	mad    bool  // keepalived does what it likes
 
+	tasks    bool            // one name stands for all nodes, and finds those that run
+	nameless map[string]bool // nodes that no name finds, although they run
+	expected []string        // PGBATON_NODES
+
 	acked   []*entry // the newest acknowledged commit of each history; others are their ancestors
 	acks    int
 	ackedAt int  // tick of the latest
@@ -48,7 +52,7 @@ type line struct {
 }
 
 func newWorld(t fataler, dice func(int, string) int, policy notify.Silence, nodes int) *world {
-	w := &world{t: t, dice: dice, policy: policy, cut: map[[2]string]bool{}}
+	w := &world{t: t, dice: dice, policy: policy, cut: map[[2]string]bool{}, nameless: map[string]bool{}}
 	for i := range nodes {
 		w.boxes = append(w.boxes, &box{name: fmt.Sprintf("n%d", i+1), fuse: -1, doom: -1})
 	}
