@@ -2,7 +2,6 @@ package notify
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -56,8 +55,7 @@ func Join(f Facts, m node.Members) (next node.Members, joined, left []string) {
 // PGBATON_PEERS may name it still.
 func WithAbsent(peers []Peer, m node.Members, expected []string, self string, started time.Duration) []Peer {
 	forgotten := func(p Peer) bool {
-		label, _, _ := net.SplitHostPort(p.Host)
-		x, _ := m.Find(label)
+		x, _ := m.Find(hostOf(p))
 		return p.State == nil && x.Gone
 	}
 	out := slices.DeleteFunc(slices.Clone(peers), forgotten)
@@ -91,11 +89,13 @@ func placeOf(peers []Peer, name string, seen node.Sight) int {
 		return at
 	}
 	return slices.IndexFunc(peers, func(p Peer) bool {
-		label, _, _ := net.SplitHostPort(p.Host)
 		alone := !slices.ContainsFunc(peers, func(o Peer) bool { return o.Host == p.Host && o.Address != p.Address })
-		return open(p) && p.Host != "" && alone && (p.Host == seen.Host || label == name)
+		return open(p) && p.Host != "" && alone && (p.Host == seen.Host || hostOf(p) == name)
 	})
 }
+
+// hostOf is the name by which PGBATON_PEERS leads to a peer, without its port.
+func hostOf(p Peer) string { return p.Host[:max(0, strings.LastIndexByte(p.Host, ':'))] }
 
 // NoForget says why a node may not be taken out of the cluster; empty: it may.
 // remains: something of it is here, although nobody knows it as a node.
