@@ -13,7 +13,7 @@ import (
 )
 
 // maxShown is how much of a node's name the table of nodes shows.
-const maxShown = 14
+const maxShown = 13
 
 // printNodes adds a line for each node, and what is to lose. A node alone has
 // neither.
@@ -101,9 +101,13 @@ func silentText(peer node.Peer) string {
 // news of what it does, and no claim to what another one may have by now.
 func silentLine(f nodeapi.Fleet, st node.State) string {
 	fields := strings.Split(nodeLine(f, st, seenText(f, st.Node)), "\t")
-	fields[1], fields[2], fields[4] = "was "+fields[1], "silent", "-"
-	if fields[5] = "-"; st.Cluster != nil && st.Cluster.VIP {
-		fields[5] = "had it"
+	fields[2], fields[5] = "silent", "-"
+	switch fields[1] {
+	case nodeapi.PlacePrimary, nodeapi.PlaceHeir, nodeapi.PlaceStandby:
+		fields[1] = "was " + fields[1]
+	}
+	if st.Cluster != nil && st.Cluster.VIP {
+		fields[5] = "had"
 	}
 	return strings.Join(fields, "\t")
 }
@@ -124,11 +128,11 @@ func rememberedLine(peer node.Peer) string {
 			role = "was heir"
 		}
 		if last.VIP {
-			vip = "had it"
+			vip = "had"
 		}
 		seen, _, _ = strings.Cut(span(peer.Age), " ")
 	}
-	return strings.Join([]string{shorten(name), role, "silent", "?", "-", vip, "?", seen}, "\t")
+	return strings.Join([]string{shorten(name), role, "silent", "?", "?", vip, "?", seen}, "\t")
 }
 
 // nodeLine is one line of the table of nodes.
