@@ -42,6 +42,7 @@ type clustering struct {
 	task       task
 	order      notify.Order
 	handover   *notify.Handover
+	prepare    preparation
 	undone     string // why the latest handover was called off
 	taken      *node.Release
 	disarmed   string
@@ -159,7 +160,7 @@ func (s *supervisor) showCluster() *node.Cluster {
 		Name: s.set.Cluster, Instance: s.cl.instance, Record: s.cl.record, Corrupt: s.cl.corrupt != "",
 		Empty: f.Self.Data == notify.DataEmpty, Building: s.volume != nil && s.copying(s.volume) != nil,
 		Leaving: s.quits(), Cramped: f.Self.Cramped, Token: s.cl.token, Following: s.cl.follows, Synced: s.cl.synced,
-		Streaming: f.Self.Streaming, Received: f.Self.End, Senders: f.Self.Senders,
+		Streaming: f.Self.Streaming, Received: f.Self.End, Stalled: f.Self.Replay.Stalled(), Senders: f.Self.Senders,
 		VIP: f.Self.VIP, VRRP: f.Self.VRRP, Eligible: s.cl.seat.Eligible, Why: s.cl.verdict.Why, Loses: loses(f), OnSilence: string(s.set.OnSilence),
 		Arbiter: s.showArbiter(),
 	}

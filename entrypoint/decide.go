@@ -500,7 +500,7 @@ func rolePhase(do notify.Action) node.Phase {
 	switch do {
 	case notify.Clone, notify.SetAside:
 		return node.Initializing
-	case notify.Rewind, notify.Recover:
+	case notify.Rewind, notify.Recover, notify.Finish:
 		return node.Recovering
 	}
 	return node.Starting

@@ -65,7 +65,8 @@ func (s *supervisor) inspect() {
 	}
 	if st := s.copying(v); st != nil && !s.clustered() {
 		v.obstacle = fmt.Sprintf("a copy or a rewind of %s for a cluster did not finish, so what lies there is good for nothing; nothing was touched. "+
-			"Set PGBATON_PEERS again: it begins again. What was given up for it is in %s", v.place.pgdata, filepath.Join(v.place.volume, divergedDir))
+			"Set PGBATON_PEERS again: it begins again. What was given up for it is in %s. If you have restored a backup there since, remove %s",
+			v.place.pgdata, filepath.Join(v.place.volume, divergedDir), filepath.Join(v.place.volume, copyFile))
 		return
 	}
 	content, err := pg.Look(v.place.pgdata, ours...)

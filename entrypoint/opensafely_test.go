@@ -100,7 +100,7 @@ func TestWhoeverSwapsTheDataDirectoryForALinkLeadsRootNowhere(t *testing.T) {
 	reached := 0
 	for range 300 {
 		for _, do := range []func() error{
-			s.makeSignalFile, s.removeSignalFiles, s.dropPidFile,
+			s.makeSignalFile, func() error { return s.removeSignals("standby.signal", "recovery.signal") }, s.dropPidFile,
 			func() error {
 				return pg.WriteAuto(data, map[string]string{pg.SyncNames: "x"}, int(stranger.UID), int(stranger.GID))
 			},

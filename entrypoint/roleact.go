@@ -20,7 +20,7 @@ const clientsFirst = 300 * time.Millisecond
 // effects are the actions that change something; the others wait, or let the
 // supervisor's own table start a server.
 var effects = map[notify.Action]bool{
-	notify.Write: true, notify.Complete: true, notify.Clone: true, notify.Recover: true, notify.Rewind: true,
+	notify.Write: true, notify.Complete: true, notify.Clone: true, notify.Recover: true, notify.Rewind: true, notify.Finish: true,
 	notify.Follow: true, notify.Stop: true, notify.Unname: true, notify.Prove: true, notify.AskForArming: true,
 	notify.AskForDisarm: true, notify.AskForPrepare: true, notify.StopForTarget: true, notify.Undo: true,
 	notify.Release: true, notify.Tell: true, notify.Promote: true, notify.SetAside: true,
@@ -106,6 +106,8 @@ func (s *supervisor) actOnServer(v notify.Verdict) bool {
 		s.clone(v)
 	case notify.Recover:
 		s.recoverClosed()
+	case notify.Finish:
+		s.finishRestore()
 	case notify.Rewind:
 		s.rewind(v)
 	case notify.SetAside:
@@ -127,21 +129,72 @@ func (s *supervisor) fence() {
 	}
 }
 
+// preparation is what was done before a handover.
+type preparation struct {
+	begun    *notify.Handover // the checkpoint for it is begun
+	written  *notify.Handover // … and written
+	clearing time.Time        // until then no query may hold up the replay here
+}
+
 // prepareHandover asks the target whether it is ready, while a checkpoint here
 // makes the one of the shutdown short.
 func (s *supervisor) prepareHandover(v notify.Verdict) {
-	l, err := s.login()
 	h := s.cl.handover
-	s.askPeer(v, s.request(notify.AskPrepare), func(ctx context.Context) error {
-		if err != nil {
-			return err
-		}
-		return l.Checkpoint(ctx)
-	}, func() {
+	s.askPeer(v, s.request(notify.AskPrepare), s.checkpointFor(h), func() {
 		if s.cl.handover == h && h != nil {
 			h.Target, h.Prepared = v.Target, true
 		}
 	})
+}
+
+// checkpointFor is the checkpoint before a handover; nil: it is written, and a
+// second one would be of no more use where the target is not ready yet.
+func (s *supervisor) checkpointFor(h *notify.Handover) func(context.Context) error {
+	if s.cl.prepare.written == h {
+		return nil
+	}
+	l, err := s.login()
+	if s.cl.prepare.begun != h {
+		s.cl.prepare.begun = h
+		s.allow(h, prepareWithin)
+	}
+	return func(ctx context.Context) error {
+		if err != nil {
+			return err
+		}
+		if err := l.Checkpoint(ctx); err != nil {
+			return err
+		}
+		s.post(func() {
+			s.cl.prepare.written = h
+			s.allow(h, handoverWithin)
+		})
+		return nil
+	}
+}
+
+// allow gives a handover time from now on, but for that of a container that ends.
+func (s *supervisor) allow(h *notify.Handover, within time.Duration) {
+	if !s.wish.Ending && s.cl.handover == h {
+		h.Deadline = time.Now().Add(within)
+		s.wakeIn(within)
+		s.cl.monitor.hurry(min(within, handoverWithin))
+	}
+}
+
+// clearWay lets no query hold up the replay of this standby, which is about to
+// take over from the primary that asks.
+func (s *supervisor) clearWay() {
+	l, err := s.login()
+	if err != nil || time.Now().Before(s.cl.prepare.clearing) {
+		return
+	}
+	s.cl.prepare.clearing = time.Now().Add(handoverWithin)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), handoverWithin)
+		defer cancel()
+		l.ClearReplay(ctx)
+	}()
 }
 
 // promote makes the running standby the primary that the record says it is.

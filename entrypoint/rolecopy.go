@@ -59,7 +59,7 @@ func (s *supervisor) beginCopy(st copyState) error {
 
 // copies reports whether an action reads another node's data.
 func copies(do notify.Action) bool {
-	return do == notify.Clone || do == notify.Rewind || do == notify.Recover || do == notify.SetAside
+	return do == notify.Clone || do == notify.Rewind || do == notify.Recover || do == notify.SetAside || do == notify.Finish
 }
 
 // pausing reports whether the latest copy failed a moment ago.
@@ -111,7 +111,9 @@ func (s *supervisor) endCopy(v notify.Verdict, err error) error {
 }
 
 // prepareClone clears what an interrupted copy left, keeps what an interrupted
-// rewind left, and ends what set data aside.
+// rewind left, and ends what set data aside. A copy gets its PG_VERSION last, so
+// a directory that has one is none that was interrupted: somebody may have
+// restored a backup there, and it is kept with all that its links lead to.
 func (s *supervisor) prepareClone(state *copyState) error {
 	v := s.volume
 	if err := v.root.RemoveAll(cloneDir); err != nil {
@@ -125,7 +127,7 @@ func (s *supervisor) prepareClone(state *copyState) error {
 		return err
 	}
 	switch {
-	case state.What == notify.Clone:
+	case state.What == notify.Clone && !exists(filepath.Join(v.place.pgdata, "PG_VERSION")):
 		return errors.Join(s.discard(rel), pg.ClearOutside(state.Outside, &s.user))
 	case state.What == notify.SetAside && state.Aside != "":
 		return s.moveAside(rel, state.Aside)

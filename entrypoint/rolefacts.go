@@ -90,6 +90,7 @@ func (s *supervisor) roleSelf() notify.Self {
 	}
 	self.Data, self.Cramped = s.roleData(v), !s.hasReserve()
 	self.SignalFile = exists(filepath.Join(v.place.pgdata, "standby.signal"))
+	self.Restore = !self.SignalFile && exists(filepath.Join(v.place.pgdata, "recovery.signal"))
 	if c, err := s.readControl(v.place.pgdata); err == nil && self.Data == notify.DataCluster {
 		self.SystemIdentifier, self.Clean = c.SystemIdentifier, pg.CleanShutdown(c)
 		self.Timeline, self.Recovering = max(c.Timeline, c.MinRecoveryTimeline), pg.Recovering(c)
@@ -171,11 +172,24 @@ func (s *supervisor) roleServer(self *notify.Self) {
 		}
 		return
 	}
-	self.Server, self.End = notify.ServerStandby, r.Received
+	self.Server, self.End, self.Replayed = notify.ServerStandby, r.Received, r.Replayed
+	self.Replay = notify.Replay{Paused: r.Paused, Delay: r.Delay, Short: notify.Shortage(r.Has, s.needs())}
 	self.Streaming = r.Receiver != nil && r.Receiver.Status == "streaming"
 	if !self.Streaming && !s.cl.flowed.IsZero() {
 		self.Dry = time.Since(s.cl.flowed)
 	}
+}
+
+// needs are the settings that the WAL of the data asks of a standby.
+func (s *supervisor) needs() node.Needs {
+	if s.volume == nil {
+		return node.Needs{}
+	}
+	c, err := s.readControl(s.volume.place.pgdata)
+	if err != nil {
+		return node.Needs{} // nothing is said of them then
+	}
+	return c.Needs
 }
 
 // history is what pg_wal says of a timeline's past, and of the latest timeline.

@@ -12,9 +12,18 @@ import (
 	"github.com/pgbaton/pgbaton/notify"
 )
 
-// handoverWithin is how long a handover may take before its release; after
-// that the old primary undoes everything.
-const handoverWithin = 10 * time.Second
+const (
+	// handoverWithin is how long a handover may take before its release, its
+	// checkpoint not counted; after that the old primary undoes everything.
+	handoverWithin = 10 * time.Second
+	// prepareWithin is how long the checkpoint before a switchover may take:
+	// clients are served meanwhile. That of a container which is to end has no
+	// time of its own.
+	prepareWithin = 5 * time.Minute
+	// releaseWithin is how much time a target has, at the least, to receive the
+	// shutdown checkpoint of a server that took long to write it.
+	releaseWithin = 3 * time.Second
+)
 
 // leaveWithin bounds how long a standby that ends waits for its primary to
 // take note; it has given its right to promote up by then.
@@ -66,7 +75,8 @@ func (s *supervisor) answerPeer(q notify.Request) (notify.Reply, error) {
 	if q.Ask == notify.AskDisarm && reply.Done {
 		s.cl.token = randomID() // one that was given out before must not arm any more
 	}
-	if q.Ask == notify.AskPrepare && reply.Done {
+	if q.Ask == notify.AskPrepare && f.Self.Following == q.From {
+		s.clearWay()
 		s.cl.monitor.hurry(handoverWithin)
 	}
 	if q.Ask == notify.AskArm && !reply.Done {

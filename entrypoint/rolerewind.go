@@ -60,49 +60,6 @@ func (s *supervisor) dropPidFile() error {
 	return nil
 }
 
-// recoverClosed replays the data's own WAL as a standby that nobody reaches
-// and that follows nobody, and stops it: then the end of its WAL is known.
-func (s *supervisor) recoverClosed() {
-	vol := s.volume
-	nobody, err := s.sourceSettings("")
-	if err == nil {
-		err = s.makeSignalFile()
-	}
-	if err == nil {
-		err = pg.WriteAuto(vol.place.pgdata, nobody, owner(s.user), int(s.user.GID))
-	}
-	dir := filepath.Join(s.control, "recover")
-	args := append(append([]string{}, s.args...), s.clusterArgs()...)
-	args = append(args, "-c", "listen_addresses=", "-c", "unix_socket_directories="+dir, "-c", "archive_mode=off",
-		"-c", "max_logical_replication_workers=0")
-	stale := vol.pidFile.PID
-	s.run("replaying the WAL of a server that died", func(ctx context.Context) func() {
-		if err == nil {
-			err = s.runClosed(ctx, dir, args, stale)
-		}
-		return func() { s.copied("replaying the WAL of a server that died", err) }
-	})
-}
-
-func (s *supervisor) runClosed(ctx context.Context, dir string, args []string, stale int) error {
-	vol := s.volume
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(dir, int(s.user.UID), int(s.user.GID)); err != nil {
-			return err
-		}
-	}
-	before := pidFileBefore(vol.place.pgdata)
-	p, err := startPostmaster(launch{bin: vol.bin, pgdata: vol.place.pgdata, args: args, env: s.env, user: s.user, lock: vol.lock, stale: stale})
-	if err != nil {
-		return err
-	}
-	_, err = awaitReady(ctx, p, vol.place.pgdata, before)
-	return errors.Join(err, stopTemp(ctx, p))
-}
-
 // keepWAL copies what the target does not have to diverged/, with a report.
 func (s *supervisor) keepWAL(ctx context.Context, f notify.Facts, v notify.Verdict) error {
 	if f.Self.Record == nil || v.After == nil {

@@ -1,9 +1,11 @@
 package entrypoint
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pgbaton/pgbaton/internal/durable"
 	"github.com/pgbaton/pgbaton/internal/pg"
@@ -33,6 +35,19 @@ func (s *supervisor) timelineArgs() []string {
 		return []string{"-c", fmt.Sprintf("recovery_target_timeline=%d", t)}
 	}
 	return nil
+}
+
+// raised are settings of which the primary of this node's WAL had more than this
+// node's own configuration has. Where it cannot be read the server says so.
+func (s *supervisor) raised() []string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	v := s.volume
+	args, err := pg.Raised(ctx, v.bin, v.place.pgdata, s.args, &s.user, setEnv(s.env, "PGDATA", v.place.pgdata))
+	if err != nil {
+		s.log.Warn("role: compare this standby's settings with those of its primary", "error", err)
+	}
+	return args
 }
 
 // passFile is libpq's password file for the replication role, in the control
@@ -110,10 +125,15 @@ func (s *supervisor) readyRole() error {
 	if err := pg.WriteAuto(v.place.pgdata, set, owner(s.user), int(s.user.GID)); err != nil {
 		return err
 	}
-	if do == notify.StartStandby {
-		return s.makeSignalFile()
+	if do != notify.StartStandby {
+		return s.removeSignals("standby.signal", "recovery.signal")
 	}
-	return s.removeSignalFiles()
+	if err := s.makeSignalFile(); err != nil {
+		return err
+	}
+	// PostgreSQL leaves this one lying where both are there, and would recover
+	// anew at the first start after the promotion.
+	return s.removeSignals("recovery.signal")
 }
 
 // makeSignalFile makes the data a standby's, for every later start by anybody.
@@ -144,10 +164,12 @@ func (s *supervisor) inData(do func(root *os.Root) error) error {
 	})
 }
 
-func (s *supervisor) removeSignalFiles() error {
-	s.cl.signalled = false
+func (s *supervisor) removeSignals(names ...string) error {
 	return s.inData(func(root *os.Root) error {
-		for _, name := range []string{"standby.signal", "recovery.signal"} {
+		for _, name := range names {
+			if name == "standby.signal" {
+				s.cl.signalled = false
+			}
 			if _, err := root.Lstat(name); err != nil {
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/pg"
+	"github.com/pgbaton/pgbaton/notify"
 )
 
 // shutPoll is how often pg_control of a primary that hands over is read: a page
@@ -29,7 +30,7 @@ func (s *supervisor) stopForTarget() {
 // the server, told to end for a handover, has written its shutdown checkpoint:
 // only then is it known up to where the target must have come.
 func (s *supervisor) awaitShut() {
-	srv, pgdata, until := s.server, s.volume.place.pgdata, s.cl.handover.Deadline
+	srv, pgdata, until := s.server, s.volume.place.pgdata, s.cl.handover.Deadline.Add(notify.ShutWithin)
 	go func() {
 		tick := time.NewTicker(shutPoll)
 		defer tick.Stop()
@@ -42,6 +43,8 @@ func (s *supervisor) awaitShut() {
 		}
 		s.post(func() {
 			if h := s.cl.handover; h != nil {
+				h.Deadline = later(h.Deadline, time.Now().Add(releaseWithin))
+				s.wakeIn(time.Until(h.Deadline))
 				s.cl.fleet.Hurry(time.Until(h.Deadline))
 			}
 		})

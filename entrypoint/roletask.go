@@ -148,7 +148,7 @@ func (s *supervisor) askPeer(v notify.Verdict, q notify.Request, first func(cont
 	f := s.cl.fleet
 	within := requestWithin
 	if first != nil {
-		within = time.Minute
+		within = prepareWithin
 	}
 	s.begin(v, within, func(ctx context.Context) (func(), error) {
 		if address == "" {

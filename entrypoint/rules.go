@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/internal/proc"
+	"github.com/pgbaton/pgbaton/notify"
 	"github.com/pgbaton/pgbaton/upgrade"
 )
 
@@ -26,7 +27,11 @@ func (s *supervisor) serverArgs() ([]string, error) {
 	s.view.rules = rules
 	args := append([]string{}, s.args...)
 	if s.clustered() {
-		args = append(append(append(args, s.clusterArgs()...), s.timelineArgs()...), secure...)
+		args = append(append(append(args, s.clusterArgs()...), pg.ReplayAll()...), s.timelineArgs()...)
+		if s.cl.verdict.Do == notify.StartStandby {
+			args = append(args, s.raised()...)
+		}
+		args = append(args, secure...)
 	}
 	if s.up.stage() == upgrade.Closed && s.up.journal.Quiet {
 		args = append(args, "-c", "max_logical_replication_workers=0")

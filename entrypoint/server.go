@@ -46,8 +46,9 @@ type launch struct {
 	args   []string // without the leading "postgres"
 	env    []string
 	user   proc.User
-	lock   *os.File // inherited: the volume is ours as long as one process of it lives
-	stale  int      // pid of a postmaster.pid that was verified to be left behind; 0: none
+	lock   *os.File   // inherited: the volume is ours as long as one process of it lives
+	words  *lastWords // of a server that does not outlive this supervisor; nil: nobody keeps them
+	stale  int        // pid of a postmaster.pid that was verified to be left behind; 0: none
 }
 
 // startPostmaster starts postgres in a session of its own, on the container's
@@ -60,7 +61,7 @@ func startPostmaster(l launch) (*proc.Process, error) {
 		User:   &l.user,
 		Stdin:  os.Stdin,
 		Stdout: os.Stdout,
-		Stderr: os.Stderr,
+		Stderr: l.output(),
 	}
 	spec.Path = l.bin.Path("postgres")
 	if l.lock != nil {

@@ -76,6 +76,8 @@ func (f *Facts) unfit(heir string, p Peer) string {
 		return "it has no data"
 	case c.Cramped:
 		return "its disk is full"
+	case c.Stalled != "":
+		return c.Stalled
 	case p.record() != nil && p.record().Paused:
 		return "it is paused"
 	case f.Policy.OnSilence != SilencePromote:

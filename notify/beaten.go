@@ -68,8 +68,8 @@ func (f *Facts) rejoin(p Peer, past Past) (Verdict, bool) {
 		if way == WayReclone {
 			return f.setAside(p, fmt.Sprintf("copying %s anew: %s", p.name(), why))
 		}
-		if !f.Self.Clean { // of a standby: it replays what it has, following nobody, and is stopped then
-			return yes(StartStandby, "", "%s; pg_rewind needs a clean shutdown, so this standby starts for one, following nobody", why)
+		if !f.Self.Clean {
+			return yes(Recover, p.name(), "%s; pg_rewind needs a clean shutdown, so what this standby has is replayed first, closed", why)
 		}
 		follower.Reached = true
 		return Verdict{Do: Rewind, Target: p.name(), After: follower, Why: fmt.Sprintf("rewinding onto %s: %s", p.name(), why)}, true

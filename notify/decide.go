@@ -18,6 +18,7 @@ const (
 	Initialize    Action = "initialize"    // make a new cluster; what an unfinished one left is kept aside
 	Clone         Action = "clone"         // copy Target's cluster; what lies there is kept until the copy runs
 	Recover       Action = "recover"       // replay the data's own WAL, closed and without standby.signal, so that it is cleanly shut down
+	Finish        Action = "finish"        // replay a restored backup's WAL as its own configuration says, closed, up to its promotion
 	Rewind        Action = "rewind"        // pg_rewind onto Target; the directory counts as half made from before its first write until After is durable
 	StartStandby  Action = "start standby" // in recovery, streaming from Target; from nobody where none is named
 	StartPrimary  Action = "start primary" // without standby.signal; synchronous_standby_names is Target from the start, or empty
@@ -95,6 +96,7 @@ var rows = []row{
 	unknown,
 	empty,
 	unrecorded,
+	restored,
 	paused,
 	primaryData,
 	standbyData,
@@ -161,7 +163,7 @@ func paused(f *Facts) (Verdict, bool) {
 	if rel, _ := f.releasedToMe(); rel != nil {
 		return no()
 	}
-	for _, row := range []row{claimed, disclaiming, learning} { // what the arbiter gave is a decision that was made already too
+	for _, row := range []row{claimed, disclaiming, outgrown, learning} { // what the arbiter gave is a decision that was made already too
 		if v, fits := row(f); fits {
 			return v, true
 		}

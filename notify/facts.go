@@ -46,7 +46,7 @@ type Data int
 const (
 	DataUnknown  Data = iota // not looked at, or in doubt
 	DataEmpty                // nothing
-	DataHalfMade             // what an unfinished copy or rewind left: good for nothing
+	DataHalfMade             // .pgbaton/copy.json: an unfinished copy or rewind left it, good for nothing
 	DataCluster              // a whole cluster
 )
 
@@ -71,6 +71,7 @@ type Self struct {
 	Clean            bool     // the data was shut down cleanly; meaningful while the server is down
 	Recovering       bool     // pg_control says that the running or last server was a standby, or is one that is being promoted
 	SignalFile       bool     // standby.signal is there
+	Restore          bool     // recovery.signal is there, and standby.signal is not: a backup was restored, and its WAL is still to be replayed
 	End              node.LSN // end of the WAL that is on disk or was replayed; while the server is down a position within the last record: the LSN of a shutdown checkpoint, or minRecoveryPoint - 1
 	Timeline         uint32   // of the running or last server, as far as pg_control knows
 
@@ -83,6 +84,8 @@ type Self struct {
 	Died      bool          // the last server ended unasked and was not started again
 	Following string        // node that primary_conninfo names; empty: nobody
 	Streaming bool          // a WAL receiver is connected
+	Replayed  node.LSN      // of a running standby
+	Replay    Replay        // of a running standby: what keeps it from replaying
 	Dry       time.Duration // how long a standby with somebody to follow has not been streaming
 	Senders   []node.Sender // of a running primary
 	Lax       string        // synchronous_commit where sessions that set nothing do not wait for a standby: off, local; else empty

@@ -123,6 +123,9 @@ func (f *Facts) keepUp(p Peer) (Verdict, bool) {
 	if f.Self.Record.Armed != nil {
 		return yes(Wait, p.name(), "streaming from %s, as its armed heir", p.name())
 	}
+	if why := f.Self.Replay.Stalled(); why != "" {
+		return yes(Wait, p.name(), "streaming from %s; this node is nobody's heir: %s", p.name(), why)
+	}
 	return yes(Wait, p.name(), "streaming from %s", p.name())
 }
 

@@ -17,8 +17,10 @@ func handingOver(f *Facts) (Verdict, bool) {
 	}
 	target := f.target()
 	switch {
+	case s.Server == ServerStarting && !s.isClosed() && f.Now.Before(h.Deadline.Add(ShutWithin)):
+		return yes(Wait, target, "the server stops, for %s to take over", orNobody(target))
 	case !f.Now.Before(h.Deadline):
-		return yes(Undo, target, "%s did not take over in time: this node goes on as the primary", orNobody(target))
+		return yes(Undo, target, "%s did not take over in time%s: this node goes on as the primary", orNobody(target), f.lateBecause(target))
 	case s.Server == ServerDown && !s.Clean:
 		return yes(Undo, target, "the server did not shut down cleanly: the handover is off")
 	case s.isClosed() && (target == "" || !f.only(target)):
@@ -26,6 +28,9 @@ func handingOver(f *Facts) (Verdict, bool) {
 	case s.isClosed():
 		if !f.hasAll(target) {
 			return yes(Wait, target, "waiting until %s has the shutdown checkpoint at %s", target, s.End)
+		}
+		if why := f.lags(target); why != "" {
+			return yes(Wait, target, "the right to open is not given away yet: %s", why)
 		}
 		return f.release(target, h.Operation, s.End, h.Why)
 	case s.Server != ServerPrimary:
@@ -36,6 +41,32 @@ func handingOver(f *Facts) (Verdict, bool) {
 		return yes(AskForPrepare, target, "handing over to %s: asking whether it is ready, and writing a checkpoint", target)
 	}
 	return yes(StopForTarget, target, "handing over to %s: the server stops", target)
+}
+
+// ShutWithin is how much longer than its handover a shutdown may take whose
+// checkpoint is a long one. It cannot be taken back, and once it is through the
+// target opens no later than this node would.
+const ShutWithin = time.Minute
+
+// lags says how far the replay of a peer is behind; empty: it is near its end.
+func (f *Facts) lags(name string) string {
+	p, found := f.answering(name)
+	if !found {
+		return ""
+	}
+	return lagging(name, p.cluster().Received, p.cluster().Replayed)
+}
+
+// lateBecause says what kept the target, where that is known.
+func (f *Facts) lateBecause(target string) string {
+	p, _ := f.answering(target)
+	switch {
+	case p.cluster() != nil && p.cluster().Stalled != "":
+		return " (" + p.cluster().Stalled + ")"
+	case f.lags(target) != "":
+		return " (" + f.lags(target) + ")"
+	}
+	return ""
 }
 
 // isClosed reports whether the server can acknowledge nothing any more. A fast
@@ -114,7 +145,7 @@ func proven(f *Facts) (Verdict, bool) {
 	}
 	heir := s.Record.Heir.Node
 	p, _ := f.answering(heir)
-	if !f.isArmed(heir) || p.cluster().Leaving || p.record().Paused || p.State.Role != node.Standby {
+	if !f.isArmed(heir) || p.cluster().Leaving || p.record().Paused || p.State.Role != node.Standby || f.lags(heir) != "" {
 		return no() // it is restarted in place
 	}
 	return f.release(heir, f.Fresh, 0, "postgres died here with all its processes")

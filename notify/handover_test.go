@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,37 @@ func TestAHandover(t *testing.T) {
 	})
 }
 
+func TestAHandoverLooksAtReplay(t *testing.T) {
+	t.Parallel()
+	base := func() Facts {
+		f := asPrimary()
+		f.Handover = &Handover{Operation: "op", Target: "n2", Deadline: now.Add(time.Second), Prepared: true, Why: "a test"}
+		down(&f)
+		f.Self.Clean, f.Self.End = true, 1<<30
+		f.Peers[0].State.Cluster.Received, f.Peers[0].State.Cluster.Replayed = 1<<30+1, 1<<30+1
+		return f
+	}
+	behind := func(f *Facts) { f.Peers[0].State.Cluster.Replayed -= maxReplayLag + 2 }
+	stopping := func(f *Facts) { f.Self.Server = ServerStarting }
+	late := func(d time.Duration) func(*Facts) {
+		return func(f *Facts) { f.Now = f.Handover.Deadline.Add(d) }
+	}
+	released := func(r *node.Record) bool { return r.Released != nil }
+	check(t, base, []want{
+		{name: "the target has replayed all", do: Release, target: "n2", record: released},
+		{name: "or nearly all", change: func(f *Facts) { f.Peers[0].State.Cluster.Replayed -= maxReplayLag }, do: Release, target: "n2", record: released},
+		{name: "it is far behind", change: behind, do: Wait, target: "n2"},
+		{name: "and the time is over", change: all(behind, late(0)), do: Undo, target: "n2"},
+		{name: "a shutdown that was begun is waited for", change: all(stopping, late(0)), do: Wait, target: "n2"},
+		{name: "but not for ever", change: all(stopping, late(ShutWithin)), do: Undo, target: "n2"},
+	})
+	f := base()
+	all(behind, late(0))(&f)
+	if v := Decide(f); !strings.Contains(v.Why, "n2 has still to replay 16 MB of what it has received") {
+		t.Errorf("the reason is not said: %s", v.Why)
+	}
+}
+
 func TestAfterARelease(t *testing.T) {
 	t.Parallel()
 	base := func() Facts {
@@ -95,6 +127,7 @@ func TestADeadPostmaster(t *testing.T) {
 		{name: "the heir is paused", change: heir(func(s *node.State) { s.Cluster.Record.Paused = true }), do: StartPrimary, target: "n2"},
 		{name: "the heir leaves", change: heir(func(s *node.State) { s.Cluster.Leaving = true }), do: StartPrimary, target: "n2"},
 		{name: "the heir's server is down", change: heir(func(s *node.State) { s.Role = "" }), do: StartPrimary, target: "n2"},
+		{name: "the heir has much to replay", change: heir(func(s *node.State) { s.Cluster.Received, s.Cluster.Replayed = 1<<30, 1 }), do: StartPrimary, target: "n2"},
 		{name: "the heir is silent", change: silence, do: Hold, target: "n2"},
 		{name: "the heir is not armed", change: disarmed, do: AskForDisarm, target: "n2"},
 		{name: "there is no heir", change: noHeir, do: StartPrimary},

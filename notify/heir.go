@@ -99,7 +99,7 @@ func (f *Facts) fitHeir(w node.Sender) bool {
 		return false
 	}
 	c, r := p.cluster(), p.record()
-	return !c.Leaving && !c.Building && !c.Cramped && c.Token != "" && c.Streaming && c.Following == f.Policy.Node &&
+	return !c.Leaving && !c.Building && !c.Cramped && c.Stalled == "" && c.Token != "" && c.Streaming && c.Following == f.Policy.Node &&
 		r != nil && !r.Paused && !r.Primary && r.Epoch == f.Self.Record.Epoch && r.Newest().ID == f.Self.Record.Newest().ID
 }
 
@@ -126,6 +126,8 @@ func (f *Facts) steady() string {
 		return "this node is the primary; the arbiter (PGBATON_ETCD) has not answered yet, so no heir is armed, and commits wait for nobody"
 	case r.Heir == nil && f.Strangers() != "":
 		return "this node is the primary; no heir is armed, and commits wait for nobody: " + f.Strangers()
+	case r.Heir == nil && f.stalled() != "":
+		return "this node is the primary; no heir is armed, and commits wait for nobody: " + f.stalled()
 	case r.Heir == nil:
 		return "this node is the primary; no standby is ready to be the heir, and commits wait for nobody"
 	case f.isArmed(r.Heir.Node):

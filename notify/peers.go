@@ -198,12 +198,18 @@ func (f *Facts) NoTarget(name string) string {
 				return ""
 			}
 		}
+		if why := f.stalled(); why != "" {
+			return "nobody could take over: " + why
+		}
 		return "no standby streams from here and answers, so nobody could take over"
 	}
 	for _, w := range f.Self.Senders {
 		if w.Node == name && f.fitHeir(w) {
 			return ""
 		}
+	}
+	if p, found := f.answering(name); found && p.cluster().Stalled != "" {
+		return name + " cannot take over: " + p.cluster().Stalled
 	}
 	return name + " does not stream from here, or its supervisor does not answer, or it is too far behind"
 }

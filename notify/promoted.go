@@ -28,7 +28,7 @@ func highest(promotions []node.Promotion) (t uint32) {
 // about: it has acknowledged nothing, and has to be made (again).
 func (f *Facts) unpromoted() bool {
 	s := f.Self
-	return s.Record.Newest().Timeline == 0 && (s.Recovering || f.inOldTimeline())
+	return s.Record.Newest().Timeline == 0 && (s.Recovering || s.SignalFile || f.inOldTimeline())
 }
 
 // inOldTimeline reports whether the data knows of no timeline but those of

@@ -70,7 +70,11 @@ func Answer(f Facts, q Request) (Reply, *node.Record) {
 		next.Armed = nil
 		return Reply{Done: true, Why: "disarmed", Record: next}, next
 	case AskPrepare:
-		if why := unready(f, q); why != "" {
+		why := unready(f, q)
+		if why == "" {
+			why = lagging("this node", f.Self.End, f.Self.Replayed)
+		}
+		if why != "" {
 			return refuse("%s", why)
 		}
 		return Reply{Done: true, Why: "ready", Record: r}, nil
@@ -119,6 +123,8 @@ func unready(f Facts, q Request) string {
 		return "this node's server is not a running standby"
 	case s.Following != q.From || !s.Streaming:
 		return "this node does not stream from " + q.From
+	case s.Replay.Stalled() != "":
+		return "this node cannot take over: " + s.Replay.Stalled()
 	}
 	return ""
 }

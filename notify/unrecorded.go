@@ -15,7 +15,10 @@ func empty(f *Facts) (Verdict, bool) {
 	if v, fits := f.copying(); fits {
 		return v, true
 	}
-	if why := f.mayNotBootstrap(); why != "" {
+	if why := f.mayNotBootstrap(); why != "" && f.Self.Data == DataHalfMade {
+		return yes(Hold, "", "what lies in the data directory is what an unfinished copy or rewind left, by .pgbaton/copy.json on the volume, and no primary answers that could be copied; %s. "+
+			"Nothing was touched. If you have restored a backup there since, remove .pgbaton/copy.json", why)
+	} else if why != "" {
 		return yes(Hold, "", "the data directory holds no whole cluster and no primary answers; %s", why)
 	}
 	return yes(Initialize, "", "every peer has answered that it is empty, and PGBATON_BOOTSTRAP names this node: making a new cluster")
@@ -88,6 +91,9 @@ func unrecorded(f *Facts) (Verdict, bool) {
 				"`pgbaton alone --force` on the node whose data counts", p.Address)
 		}
 	}
+	if s.Restore {
+		return Verdict{Do: Write, Record: f.first("a restored backup"), Why: "every peer is empty: the backup that was restored here becomes the cluster"}, true
+	}
 	if s.SignalFile {
 		return yes(Hold, "", "the data is a standby's and every peer is empty; `pgbaton alone --force` makes this node the primary")
 	}
@@ -118,7 +124,9 @@ func (f *Facts) first(why string) *node.Record {
 		}
 	}
 	p := node.Promotion{ID: f.Fresh, Epoch: epoch, Node: f.Policy.Node, Time: f.Now, Why: why}
-	if f.Self.Timeline != 0 && !f.Self.Recovering { // a standby's data gets a timeline of its own
+	// A standby's data is promoted first, and a restore's has not come to its end:
+	// on their present timeline somebody may have written other WAL.
+	if f.Self.Timeline != 0 && !f.Self.Recovering && !f.Self.SignalFile && !f.Self.Restore {
 		p.Timeline, p.At = f.Self.Timeline, 1 // before all WAL
 	}
 	return &node.Record{

@@ -66,6 +66,7 @@ func TestDataWithoutARecord(t *testing.T) {
 		return f
 	}
 	signal := func(f *Facts) { f.Self.SignalFile = true }
+	restore := func(f *Facts) { f.Self.Restore = true }
 	newer := func(r *node.Record) bool { return r.Primary && r.Epoch == 3 && r.Newest().ID == "fresh" }
 	force := func(f *Facts) { f.Order = Order{Alone: true, Force: true} }
 	reclone := func(f *Facts) { f.Order.Reclone = true }
@@ -88,6 +89,36 @@ func TestDataWithoutARecord(t *testing.T) {
 		{name: "no peer was found", change: func(f *Facts) { f.Peers = nil }, do: Hold},
 		{name: "a peer has data too", change: func(f *Facts) { f.Peers[0].State.Cluster.Empty = false }, do: Hold},
 		{name: "a standby's data and nobody to follow", change: signal, do: Hold},
+		{name: "an operator chooses a standby's, which is promoted first", change: all(signal, force), do: Write, record: func(r *node.Record) bool { return r.Primary && r.Newest().Timeline == 0 }},
+		{name: "a restored backup is the cluster once its restore is through", change: restore, do: Write, record: func(r *node.Record) bool { return r.Primary && r.Newest().Timeline == 0 }},
+		{name: "a restored backup beside a primary", change: all(beatenBy2, restore), do: Hold},
+		{name: "an operator chooses the restored backup", change: all(beatenBy2, restore, force), do: Write, record: func(r *node.Record) bool { return newer(r) && r.Newest().Timeline == 0 }},
+	})
+}
+
+func TestABackupThatWasRestored(t *testing.T) {
+	t.Parallel()
+	base := func() Facts {
+		f := asPrimary()
+		f.Self.Restore = true
+		down(&f)
+		return f
+	}
+	chosen := func(f *Facts) { f.Self.Record.Promotions[0].Timeline, f.Self.Record.Heir = 0, nil }
+	standby := func(f *Facts) { f.Self.Record = record("n1", first(), second()) }
+	force := func(f *Facts) { f.Order = Order{Alone: true, Force: true} }
+	check(t, base, []want{
+		{name: "into a primary's directory: an operator decides", do: Hold},
+		{name: "into a standby's too", change: all(beatenBy2, standby), do: Hold},
+		{name: "whatever the container's end", change: func(f *Facts) { f.Self.Ending = true }, do: Leave},
+		{name: "an operator chooses it", change: force, do: Write, record: func(r *node.Record) bool {
+			return r.Primary && r.Epoch == 2 && len(r.Promotions) == 1 && r.Newest().Timeline == 0 && r.Heir == nil
+		}},
+		{name: "then the restore is finished", change: chosen, do: Finish},
+		{name: "and what came of it opens", change: all(chosen, func(f *Facts) { f.Self.Restore = false; f.Self.Clean = true }), do: StartPrimary},
+		{name: "unless somebody has promoted meanwhile", change: all(chosen, beatenBy2), do: Hold},
+		{name: "an operator gives it up", change: all(beatenBy2, func(f *Facts) { f.Order.Reclone = true }), do: SetAside, target: "n2", after: follower},
+		{name: "a standby of ours with both files replays all", change: all(beatenBy2, standby, func(f *Facts) { f.Self.Restore, f.Self.SignalFile = false, true }), do: StartStandby, target: "n2", record: follower},
 	})
 }
 

@@ -98,6 +98,30 @@ type Control struct {
 	MinRecoveryLSN      LSN    `json:"min_recovery_lsn,omitzero"`
 	MinRecoveryTimeline uint32 `json:"min_recovery_timeline,omitzero"`
 	WALLogHints         bool   `json:"wal_log_hints,omitzero"` // at the latest start; pg_rewind needs this or Checksums
+
+	Needs Needs `json:"needs,omitzero"`
+}
+
+// Needs are the settings of which a standby needs at least as much as the
+// server that wrote its WAL: in pg_control those of that server, else those in
+// effect.
+type Needs struct {
+	Connections int64 `json:"max_connections"`
+	Workers     int64 `json:"max_worker_processes"`
+	Senders     int64 `json:"max_wal_senders"`
+	Prepared    int64 `json:"max_prepared_transactions"`
+	Locks       int64 `json:"max_locks_per_transaction"`
+}
+
+// Each returns the settings by name, always in the same order.
+func (n Needs) Each() []Limit {
+	return []Limit{
+		{Name: "max_connections", Now: n.Connections},
+		{Name: "max_worker_processes", Now: n.Workers},
+		{Name: "max_wal_senders", Now: n.Senders},
+		{Name: "max_prepared_transactions", Now: n.Prepared},
+		{Name: "max_locks_per_transaction", Now: n.Locks},
+	}
 }
 
 // Server is what only SQL can tell.

@@ -139,6 +139,7 @@ type Cluster struct {
 	Streaming bool     `json:"streaming,omitzero"`  // a WAL receiver is connected
 	Received  LSN      `json:"received,omitzero"`   // end of the WAL that is on its disk
 	Replayed  LSN      `json:"replayed,omitzero"`   //
+	Stalled   string   `json:"stalled,omitempty"`   // why this standby's replay does not go on, or is late on purpose: it is nobody's heir; empty: nothing is in its way
 	Senders   []Sender `json:"senders,omitempty"`   // standbys connected to this server
 	Synced    string   `json:"synced,omitempty"`    // heir through which a commit was proven to wait
 	VIP       bool     `json:"vip,omitzero"`        // the virtual address is on this node

@@ -29,6 +29,7 @@ const (
 	controlMinLSN     = 136 // minRecoveryPoint
 	controlMinTLI     = 144 // minRecoveryPointTLI
 	controlLogHints   = 176 // wal_log_hints
+	controlConns      = 180 // MaxConnections; the four that follow are in node.Needs' order
 	controlMaxAlign   = 204 // proves the 8-byte alignment
 	controlBlockSize  = 216
 	controlSegment    = 228 // xlog_seg_size
@@ -137,6 +138,10 @@ func parseControl(raw []byte) (node.Control, error) {
 		MinRecoveryLSN:      node.LSN(u64(controlMinLSN)),
 		MinRecoveryTimeline: u32(controlMinTLI),
 		WALLogHints:         raw[controlLogHints] != 0,
+		Needs: node.Needs{
+			Connections: int64(u32(controlConns)), Workers: int64(u32(controlConns + 4)), Senders: int64(u32(controlConns + 8)),
+			Prepared: int64(u32(controlConns + 12)), Locks: int64(u32(controlConns + 16)),
+		},
 	}, nil
 }
 

@@ -32,6 +32,12 @@ func TestControlDataReadsAsPgControldataPrintsIt(t *testing.T) {
 				"Minimum recovery ending location":   got.MinRecoveryLSN.String(),
 				"Min recovery ending loc's timeline": strconv.Itoa(int(got.MinRecoveryTimeline)),
 				"wal_log_hints setting":              map[bool]string{true: "on", false: "off"}[got.WALLogHints],
+
+				"max_connections setting":      strconv.FormatInt(got.Needs.Connections, 10),
+				"max_worker_processes setting": strconv.FormatInt(got.Needs.Workers, 10),
+				"max_wal_senders setting":      strconv.FormatInt(got.Needs.Senders, 10),
+				"max_prepared_xacts setting":   strconv.FormatInt(got.Needs.Prepared, 10),
+				"max_locks_per_xact setting":   strconv.FormatInt(got.Needs.Locks, 10),
 			} {
 				if v != want[field] {
 					t.Errorf("%s: %q, pg_controldata says %q", field, v, want[field])

@@ -12,11 +12,14 @@ import (
 )
 
 // limitNames are the settings of which a standby needs at least as much as its
-// primary: it does not start with less
+// primary: with less it does not start, or its replay pauses
 // (https://www.postgresql.org/docs/current/hot-standby.html, Administrator's Overview).
-var limitNames = []string{
-	"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction",
-}
+var limitNames = func() (names []string) {
+	for _, l := range (node.Needs{}).Each() {
+		names = append(names, l.Name)
+	}
+	return names
+}()
 
 // faultQuery comes first: looking at pg_file_settings makes this session
 // compare the files with what is in effect, as a reload would

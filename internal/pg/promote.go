@@ -130,7 +130,10 @@ func (l Login) Promote(ctx context.Context, data string, u *proc.User, post *pro
 	case asked != nil && standby:
 		return 0, 0, asked
 	case asked == nil:
-		if err := awaitPromotion(ctx, data, u, post); err != nil {
+		stop := s.clearWhile(ctx)
+		err := awaitPromotion(ctx, data, u, post)
+		stop()
+		if err != nil {
 			return 0, 0, err
 		}
 	}

@@ -25,6 +25,10 @@ type Replication struct {
 	// commit's time is by the primary's clock.
 	ReplayLag *time.Duration
 
+	Paused bool       // of a standby: its replay is paused, or about to be
+	Delay  string     // of a standby: recovery_min_apply_delay; empty: none
+	Has    node.Needs // in effect
+
 	Senders  []node.Sender // walsenders, of whatever kind
 	Receiver *Receiver     // of a standby that has a walreceiver
 
@@ -46,10 +50,11 @@ type Receiver struct {
 }
 
 // replicationQuery is one row. A promotion may happen while it runs: the
-// branches for a standby do no harm on a primary, and those for a primary are
-// reached only where recovery had ended before. What walsenders have been told
-// is read before the position that it is compared with, and nothing is sent
-// before it is flushed, so a copy is never ahead.
+// branches for a standby do no harm on a primary, but for the pause of replay,
+// which is an error there, and the next question is answered; those for a
+// primary are reached only where recovery had ended before. What walsenders have
+// been told is read before the position that it is compared with, and nothing is
+// sent before it is flushed, so a copy is never ahead.
 const replicationQuery = `
 select r.standby,
        case when r.standby
@@ -76,7 +81,11 @@ select r.standby,
                'Age', (coalesce(extract(epoch from clock_timestamp() - last_msg_receipt_time), -1e-9) * 1e9)::bigint)
           from w),
        current_setting('synchronous_standby_names'), current_setting('synchronous_commit'),
-       pg_postmaster_start_time(), s.waiting, s.oldest
+       pg_postmaster_start_time(), s.waiting, s.oldest,
+       case when r.standby then pg_is_wal_replay_paused() else false end,
+       case when r.standby and current_setting('recovery_min_apply_delay') <> '0' then current_setting('recovery_min_apply_delay') else '' end,
+       current_setting('max_connections')::bigint, current_setting('max_worker_processes')::bigint, current_setting('max_wal_senders')::bigint,
+       current_setting('max_prepared_transactions')::bigint, current_setting('max_locks_per_transaction')::bigint
   from (select pg_is_in_recovery() as standby) r,
        (select count(*) as waiting, min(xact_start) as oldest from pg_stat_get_activity(null) where wait_event = 'SyncRep' and application_name is distinct from 'pgbaton') s`
 
@@ -98,7 +107,8 @@ func askReplication(ctx context.Context, db *sql.DB) (r Replication, err error) 
 	var oldest sql.Null[time.Time]
 	row := db.QueryRowContext(ctx, withReceiver+replicationQuery)
 	err = row.Scan(&standby, &r.Timeline, lsnScan{&r.Written}, lsnScan{&r.Flushed}, lsnScan{&r.Received}, lsnScan{&r.Replayed},
-		&senders, &lag, &receiver, &r.SyncNames, &r.Commit, &r.Started, &r.Waiting, &oldest)
+		&senders, &lag, &receiver, &r.SyncNames, &r.Commit, &r.Started, &r.Waiting, &oldest, &r.Paused, &r.Delay,
+		&r.Has.Connections, &r.Has.Workers, &r.Has.Senders, &r.Has.Prepared, &r.Has.Locks)
 	if err != nil {
 		return Replication{}, err
 	}
