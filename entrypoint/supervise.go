@@ -149,6 +149,7 @@ type view struct {
 	sqlError  string
 	verdict   node.Verdict // as it was shown last
 	rules     pg.Rules
+	lostEdits []string // of the generated rules
 	superuser string
 }
 

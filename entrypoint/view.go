@@ -251,6 +251,7 @@ func (s *supervisor) publish() {
 	}
 	st.Warnings = append(st.Warnings, s.view.warnings...)
 	st.Warnings = append(st.Warnings, s.view.mismatch...)
+	st.Warnings = append(st.Warnings, s.view.lostEdits...)
 	if s.view.server != nil {
 		for _, fault := range s.view.server.Faults {
 			st.Warnings = append(st.Warnings, "the next start of postgres might fail: "+fault)

@@ -2,6 +2,7 @@ package entrypoint
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -59,11 +60,21 @@ func (s *supervisor) unwatchRules() {
 	}
 }
 
-// checkRules takes up a change of the user's files where ours is a copy of them.
+// checkRules takes up a change of the user's files where ours is a copy of
+// them, and undoes one of ours.
 func (s *supervisor) checkRules() {
-	if s.server == nil || s.view.rules.Dir == "" || !s.view.rules.Stale() {
+	if s.server == nil || s.view.rules.Dir == "" {
 		return
 	}
-	s.log.Info("the user's pg_hba.conf or pg_ident.conf changed: taking it up")
-	s.reload()
+	if s.view.rules.Stale() {
+		s.log.Info("pg_hba.conf or pg_ident.conf changed: bringing the generated ones up to date")
+		s.reload()
+	}
+	lost := s.view.rules.LostEdits()
+	for _, text := range lost {
+		if !slices.Contains(s.view.lostEdits, text) {
+			s.log.Warn(text)
+		}
+	}
+	s.view.lostEdits = lost
 }

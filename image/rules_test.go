@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,6 +129,24 @@ func TestAnEditOfPgHbaConfTakesEffectByEveryUsualReload(t *testing.T) {
 				t.Error("postgres was started anew")
 			}
 			asked(t, c)
+			// Configuration tools edit what `show hba_file` names.
+			generated := psqlTCP(t, c, "show hba_file")
+			if first, _, _ := strings.Cut(read(c, generated), "\n"); !strings.Contains(first, "changes here are lost: edit \""+dir+"/pg_hba.conf\"") {
+				t.Errorf("the first line of %s is %q", generated, first)
+			}
+			c.MustExec("sh", "-c", "echo 'host all app all reject' >> "+generated)
+			c.Eventually(patience, "the edit is noticed", func() bool {
+				return slices.ContainsFunc(status(t, c).Warnings, func(w string) bool {
+					return strings.Contains(w, generated+" was edited") && strings.Contains(w, "Edit "+dir+"/pg_hba.conf and reload")
+				})
+			})
+			c.WaitLog(generated+" was edited", patience)
+			if text := read(c, generated); strings.Contains(text, "reject") {
+				t.Errorf("it is still there:\n%s", text)
+			}
+			if kept := read(c, generated+".edited"); !strings.Contains(kept, "host all app all reject") {
+				t.Errorf("kept:\n%s", kept)
+			}
 		})
 	}
 }
