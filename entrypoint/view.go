@@ -282,7 +282,7 @@ func (s *supervisor) publish() {
 	st.Warnings = append(st.Warnings, s.cl.facts.Ahead()...)
 	st.Warnings = append(st.Warnings, s.arbiterWarnings()...)
 	st.Warnings = append(st.Warnings, s.slotWarnings()...)
-	for _, w := range []string{s.divergedWarning(), s.cl.vrrpFault} {
+	for _, w := range []string{s.divergedWarning(), s.cl.vrrpFault, s.cl.facts.Unproven()} {
 		if w != "" {
 			st.Warnings = append(st.Warnings, w)
 		}

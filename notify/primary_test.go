@@ -80,6 +80,57 @@ func TestAPrimaryThatMayOpen(t *testing.T) {
 	})
 }
 
+func TestAPromotionThatWasTakenForCompleteInAnOldTimelineIsAWarning(t *testing.T) {
+	t.Parallel()
+	f := asPrimary()
+	for _, row := range []struct {
+		newest node.Promotion
+		warns  bool
+	}{
+		{node.Promotion{ID: "mine", Epoch: 3, Node: "n1", Timeline: 2, At: 1}, true},
+		{node.Promotion{ID: "mine", Epoch: 3, Node: "n1", Timeline: 1, At: 1}, true},
+		{node.Promotion{ID: "mine", Epoch: 3, Node: "n1", Timeline: 3, At: 180}, false},
+		{node.Promotion{ID: "forced", Epoch: 3, Node: "n1", Timeline: 2, At: 180}, false}, // in its own timeline, by an operator
+		{node.Promotion{ID: "mine", Epoch: 3, Node: "n1"}, false},
+	} {
+		f.Self.Record = primaryRecord("n1", first(), second(), row.newest)
+		if w := f.Unproven(); (w != "") != row.warns {
+			t.Errorf("%+v: %q", row.newest, w)
+		}
+	}
+	f.Self.Record = primaryRecord("n1", first())
+	if w := f.Unproven(); w != "" {
+		t.Error(w)
+	}
+}
+
+func TestAPromotionIsMadeAgainAtTheEndOfTheTimelineThatTheDataHad(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name         string
+		known, begun uint32 // by pg_control, and by the history files
+		want         uint32
+	}{
+		{"the dead promotion left nothing", 2, 2, 2},
+		{"it left a history file", 2, 3, 2},
+		{"pg_control knows what it began", 3, 3, 3},
+		{"pg_control knows less than was received", 1, 2, 2},
+		{"nothing of the last timeline was received", 1, 0, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			f := asPrimary()
+			noHeir(&f)
+			down(&f)
+			f.Self.Record.Promotions = []node.Promotion{first(), second(), {ID: "mine", Epoch: 3, Node: "n1"}}
+			f.Self.Recovering, f.Self.Timeline, f.Self.Begun = true, row.known, row.begun
+			if v := Decide(f); v.Do != StartStandby || v.Timeline != row.want || v.Target != "" {
+				t.Errorf("%s in timeline %d, following %q; want %d", v.Do, v.Timeline, v.Target, row.want)
+			}
+		})
+	}
+}
+
 func TestAPrimaryThatIsBeaten(t *testing.T) {
 	t.Parallel()
 	fallen := all(beatenBy2, down, func(f *Facts) { f.Self.Clean, f.Self.End = true, 99 })

@@ -149,6 +149,23 @@ func completing(f *Facts) (Verdict, bool) {
 	return Verdict{Do: Complete, Record: next, Why: fmt.Sprintf("the promotion is complete: timeline %d from %s", p.Timeline, p.At)}, true
 }
 
+// Unproven is the warning about a promotion that an earlier version took for
+// complete although its server had gone on in the timeline of before; empty:
+// there is none.
+func (f *Facts) Unproven() string {
+	r := f.Self.Record
+	if r == nil || !r.Primary || len(r.Promotions) < 2 {
+		return ""
+	}
+	p := r.Newest()
+	if p.At != 1 || p.Timeline == 0 || p.Timeline > highest(earlier(r)) {
+		return ""
+	}
+	return fmt.Sprintf("the server died inside its promotion to epoch %d and went on in timeline %d, which another promotion began, and an earlier version "+
+		"took that for one history: a standby that was not copied since may have another one. `pgbaton reclone` on each standby, "+
+		"then `pgbaton switchover`, which begins a timeline of its own", p.Epoch, p.Timeline)
+}
+
 // outrun: this node's promotion did not come about, and another node is the
 // primary of a newer epoch. What the promotion may have left in pg_wal (a
 // history file, and WAL, of a timeline that nobody else knows) would be taken
