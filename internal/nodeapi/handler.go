@@ -56,6 +56,7 @@ func (s *Server) handler(side side) http.Handler {
 // a redirect to a cleaned path would mislead a health check.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
+	defer guestOf(r.Context()).serve()()
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	out := &answer{ResponseWriter: w, code: http.StatusOK}
 	rt, known := a.routes[r.URL.Path]
@@ -70,6 +71,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if a.admit(out, r) {
+		if isV1(r) {
+			guestOf(r.Context()).trust()
+		}
 		a.dispatch(out, r, rt, known)
 	}
 }
@@ -107,7 +111,7 @@ func allows(allow, method string) bool {
 // admit refuses what needs credentials and has none. All of /v1 on TCP does,
 // paths that do not exist included.
 func (a *api) admit(w http.ResponseWriter, r *http.Request) bool {
-	if a.side == local || (r.URL.Path != "/v1" && !strings.HasPrefix(r.URL.Path, "/v1/")) {
+	if a.side == local || !isV1(r) {
 		return true
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
@@ -126,6 +130,9 @@ func (a *api) admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	return true
 }
+
+// isV1 reports whether a request is for what needs credentials on TCP.
+func isV1(r *http.Request) bool { return r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") }
 
 // sameToken takes the same time whatever is wrong, the length included.
 func sameToken(header, token string) bool {

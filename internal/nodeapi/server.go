@@ -105,8 +105,9 @@ func newServer(cfg Config) *Server {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.unix = s.httpServer(s.handler(local))
-	s.unix.ConnContext = withPeer
+	s.unix.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return withPeer(withGuest(ctx, c), c) }
 	s.tcp = s.httpServer(s.handler(remote))
+	s.tcp.ConnContext = withGuest
 	return s
 }
 

@@ -314,47 +314,6 @@ func TestAnOrderHearsThatItsClientLeft(t *testing.T) {
 	}
 }
 
-func TestMoreConnectionsThanAllowedWaitForASlot(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := limitConns(inner, 2)
-	accepted := make(chan net.Conn, 3)
-	go func() {
-		defer close(accepted)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- c
-		}
-	}()
-	for range 3 {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-	}
-	first, second := <-accepted, <-accepted
-	select {
-	case <-accepted:
-		t.Fatal("a third connection was accepted")
-	case <-time.After(50 * time.Millisecond):
-	}
-	_ = first.Close()
-	_ = first.Close() // gives back one slot, not two
-	third := <-accepted
-	go func() { _ = l.Close() }()
-	if c, open := <-accepted; open {
-		t.Errorf("accepted %v", c)
-	}
-	_ = second.Close()
-	_ = third.Close()
-}
-
 // TestAPortThatIsTakenIsTriedAgain runs on fake time: pauses of 1, 2, 4, 8,
 // 10, 10 seconds, one warning, and then it answers.
 func TestAPortThatIsTakenIsTriedAgain(t *testing.T) {
