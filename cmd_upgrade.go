@@ -56,8 +56,10 @@ and an upgrade that would fail is refused there. Until clients are let in to the
 new major every failure brings the old cluster back by itself; only in mode link
 that ends a moment earlier, with the first start of the new server.
 
-The command only watches: interrupting it does not interrupt the upgrade.`,
+On a terminal it asks first, and says which way back there will be. The command
+only watches: interrupting it does not interrupt the upgrade.`,
 		Example: `  pgbaton upgrade now
+  pgbaton upgrade now --yes       do not ask; as where there is no terminal
   pgbaton upgrade now --target 17 --mode copy --keep 72h
   pgbaton upgrade now --no-wait && pgbaton upgrade status --watch`,
 	}, node.UpgradeNow)
@@ -99,7 +101,20 @@ func upgrading(cmd *cobra.Command, do node.UpgradeVerb) *cobra.Command {
 	flags.StringVar((*string)(&r.Reindex), "reindex", "", "`which` indexes of changed collations are rebuilt: auto,\nchanged or off (default auto)")
 	flags.DurationVar(&r.Keep, "keep", 0, "how long the old cluster is kept, such as 72h\n(default PGBATON_UPGRADE_KEEP, until finish)")
 	flags.BoolVar(&r.NoTrial, "no-trial", false, "do not restore the schemas into a throw-away cluster first")
-	asking(cmd, func(*cobra.Command, *nodeapi.Client) (node.UpgradeRequest, error) { return r, nil })
+	yes := new(bool)
+	if do == node.UpgradeNow {
+		yes = addYes(cmd)
+	}
+	asking(cmd, func(cmd *cobra.Command, c *nodeapi.Client) (node.UpgradeRequest, error) {
+		if do != node.UpgradeNow || *yes || mayAsk(cmd, string(do)) != nil {
+			return r, nil
+		}
+		st, err := c.State(cmd.Context())
+		if err != nil {
+			return r, refused(err)
+		}
+		return r, ask(cmd.InOrStdin(), cmd.ErrOrStderr(), begins(r, st))
+	})
 	check := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkFlags(cmd, r); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/nodeapi"
+	"github.com/pgbaton/pgbaton/upgrade"
 )
 
 func newUpgradeUndo() *cobra.Command {
@@ -33,7 +34,7 @@ func newUpgradeFinish() *cobra.Command {
 		Use:   "finish",
 		Short: "Remove the old cluster",
 		Long: `finish removes the old cluster that an upgrade kept. That gives back its room, and
-takes the only way back except a restore.`,
+takes the way back that modes clone and copy leave.`,
 		Example: `  pgbaton upgrade finish
   pgbaton upgrade finish --yes    do not ask`,
 	}, node.UpgradeFinish)
@@ -57,20 +58,20 @@ func confirmed(cmd *cobra.Command, do node.UpgradeVerb) *cobra.Command {
 		if st.Upgrade == nil { // nothing to lose: the supervisor says what is wrong
 			return node.UpgradeRequest{Do: do}, nil
 		}
-		return r, ask(cmd.InOrStdin(), cmd.ErrOrStderr(), cost(do, *st.Upgrade))
+		return r, ask(cmd.InOrStdin(), cmd.ErrOrStderr(), cost(do, *st.Upgrade, st.Kept))
 	})
 	return cmd
 }
 
 // cost says what an undo or a finish takes away. The latest upgrade may be a
 // mere check: then nothing is known here of the old cluster.
-func cost(do node.UpgradeVerb, u node.Upgrade) string {
+func cost(do node.UpgradeVerb, u node.Upgrade, all []node.Kept) string {
 	kept := u.Outcome == node.UpgradeDone && u.Retired != ""
 	switch {
-	case do == node.UpgradeFinish && kept:
-		return fmt.Sprintf("This removes the old cluster of PostgreSQL %d in %s. It is the only way back except a restore.", u.From, u.Retired)
+	case do == node.UpgradeFinish && kept && len(all) == 0:
+		return removes([]node.Kept{{Major: u.From, Mode: u.Mode, Path: u.Retired}})
 	case do == node.UpgradeFinish:
-		return "This removes every old cluster that is kept. They are the only way back except a restore."
+		return removes(all)
 	case !kept:
 		return "This stops the server and serves the old cluster again. Every write since the upgrade stays behind."
 	}
@@ -79,6 +80,49 @@ func cost(do node.UpgradeVerb, u node.Upgrade) string {
 		return text + " " + strings.ToUpper(u.Undo[:1]) + u.Undo[1:] + "."
 	}
 	return text + " Every write since the upgrade stays behind."
+}
+
+// removes says what a finish takes away of each old cluster.
+func removes(kept []node.Kept) string {
+	if len(kept) == 0 {
+		return "This removes every old cluster that is kept, and with it the way back that modes clone and copy leave."
+	}
+	var texts []string
+	for _, k := range kept {
+		text := fmt.Sprintf("This removes the old cluster of PostgreSQL %d in %s.", k.Major, k.Path)
+		if k.Mode == node.ModeLink {
+			text += " It is no way back any more: it shares its files with the new one (mode link)."
+		} else {
+			text += " It is the only way back except a restore."
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, " ")
+}
+
+// begins says what an upgrade that is asked for now will do, as far as it is
+// known before preflight.
+func begins(r node.UpgradeRequest, st node.State) string {
+	target := r.Target
+	if target == 0 {
+		for _, major := range st.Available {
+			target = max(target, major)
+		}
+	}
+	text := fmt.Sprintf("This upgrades PostgreSQL %d to %d in place; clients are not served meanwhile.", st.Major, target)
+	if u := st.Upgrade; u != nil && u.Outcome == node.Rehearsed && u.To == target && u.From == st.Major {
+		text += fmt.Sprintf(" The rehearsal expects %s without service.", tookText(u.Forecast))
+	} else {
+		text += " For how long, `pgbaton upgrade rehearse` tells."
+	}
+	mode := r.Mode
+	if mode == "" || mode == node.ModeAuto {
+		mode = st.AutoMode
+	}
+	if way := upgrade.WayBackText(mode); way != "" {
+		return text + " Mode " + string(mode) + "; way back: " + way + "."
+	}
+	return text + " Mode auto: it clones where the file system can, which leaves a way back, else it links, which leaves none."
 }
 
 // addYes gives a command that asks its --yes.

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/nodeapi"
 )
 
 func newUpgradeStatus() *cobra.Command {
@@ -17,8 +22,9 @@ func newUpgradeStatus() *cobra.Command {
 		Short: "How far the upgrade is, or what became of the latest one",
 		Long: `status shows the latest upgrade, check or rehearsal of this node: its steps and
 their times, what was found, the outage, where the old cluster is, and how to
-undo or finish. With --watch it follows one that runs until its end, and its exit
-code is that of the upgrade. Where there was none, the exit code is 1.`,
+undo or finish. With --watch it follows one that runs, or one that a marker file
+on the volume asks for, until its end, and its exit code is that of the upgrade.
+Where there was none, the exit code is 1.`,
 		Example: `  pgbaton upgrade status
   pgbaton upgrade status --watch
   pgbaton upgrade status -o json`,
@@ -28,6 +34,9 @@ code is that of the upgrade. Where there was none, the exit code is 1.`,
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow it until it ends")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		st, err := newClient().State(cmd.Context())
+		if err == nil && watch {
+			st, err = awaitMarker(cmd.Context(), newClient(), st)
+		}
 		if err != nil {
 			return refused(err)
 		}
@@ -47,6 +56,41 @@ code is that of the upgrade. Where there was none, the exit code is 1.`,
 		return verdict(u.Do, u)
 	}
 	return cmd
+}
+
+// awaitMarker waits until what becomes of a marker is told, where one lies on the
+// volume or was taken a moment ago.
+func awaitMarker(ctx context.Context, c *nodeapi.Client, st node.State) (node.State, error) {
+	before := markOf(st.Upgrade)
+	begun, gone := time.Now(), 0
+	for time.Since(begun) < patience && markOf(st.Upgrade) == before && (st.Upgrade == nil || st.Upgrade.Outcome != node.UpgradeRunning) {
+		if gone++; marked(st.Volume) {
+			gone = 0
+		}
+		if gone > 2 { // what was taken is told by now
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return st, ctx.Err()
+		case <-time.After(lookInterval):
+		}
+		var err error
+		if st, err = c.State(ctx); err != nil {
+			return st, err
+		}
+	}
+	return st, nil
+}
+
+// marked reports whether a marker lies on the volume, taken already or not.
+func marked(volume string) bool {
+	for _, name := range []string{"upgrade", ".pgbaton/upgrade.claimed"} {
+		if _, err := os.Lstat(filepath.Join(volume, name)); volume != "" && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // hintNewer says that an upgrade is possible, as a hint; or nothing.

@@ -31,16 +31,18 @@ type upgrading struct {
 	deaths     int       // of the new server before clients were let in
 	next       time.Time // when a way back that failed is tried again
 	watching   bool
-	look       chan struct{}  // asks for a look at the majors
-	identities map[int]string // of the programs of each major
-	runs       []int          // majors that are whole and run, as of the last look
-	known      bool           // which majors are here
-	aged       time.Time      // when old clusters were last looked at
-	offer      string         // sentence for status: a newer major is there
-	marker     fileID         // a marker that was refused and left where it is
-	asking     bool           // a marker is being claimed
-	wide       int            // sessions that need all databases
-	broken     []string       // majors that are installed and do not run
+	look       chan struct{}    // asks for a look at the majors
+	identities map[int]string   // of the programs of each major
+	runs       []int            // majors that are whole and run, as of the last look
+	known      bool             // which majors are here
+	aged       time.Time        // when old clusters were last looked at
+	unknown    map[int][]string // options in use that a newer major does not know
+	auto       node.UpgradeMode // what mode auto comes to on this volume
+	offer      string           // sentence for status: a newer major is there
+	marker     fileID           // a marker that was refused and left where it is
+	asking     bool             // a marker is being claimed
+	wide       int              // sessions that need all databases
+	broken     []string         // majors that are installed and do not run
 }
 
 // stage is what the upgrade needs next.

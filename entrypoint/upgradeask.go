@@ -37,19 +37,26 @@ func (s *supervisor) watchForUpgrades(v *volume) {
 		if err := op.Site.CleanRehearsal(ctx); err != nil {
 			s.log.Error("remove what a rehearsal left", "error", err)
 		}
+		mode := op.Site.AutoMode()
+		s.post(func() { s.up.auto = mode })
+		var lacks lacking
 		for {
 			select {
 			case <-s.up.look:
 			case <-time.After(catalogueEvery):
 			}
-			serving := make(chan int, 1)
-			s.post(func() { serving <- s.servedMajor() })
-			major, err := await(ctx, s.mail, serving)
+			asked := make(chan serving, 1)
+			s.post(func() { asked <- s.servesNow() })
+			now, err := await(ctx, s.mail, asked)
 			if err != nil {
 				return
 			}
-			found := c.Look(ctx, time.Now(), major)
-			s.post(func() { s.available(found, c) })
+			found := c.Look(ctx, time.Now(), now.major)
+			unknown := lacks.look(ctx, now, found, c.Identities(), s.log)
+			s.post(func() {
+				s.up.unknown = unknown
+				s.available(found, c)
+			})
 		}
 	}()
 }
@@ -62,11 +69,22 @@ func (s *supervisor) lookAtMajors() {
 	}
 }
 
-func (s *supervisor) servedMajor() int {
+// serving is what serves when the majors are looked at.
+type serving struct {
+	major int                      // 0: none
+	login func(db string) pg.Login // nil: it does not accept connections
+}
+
+func (s *supervisor) servesNow() serving {
 	if s.server == nil || s.volume == nil {
-		return 0
+		return serving{}
 	}
-	return s.volume.major
+	now := serving{major: s.volume.major}
+	if s.server.ready && s.server.file.SocketDir != "" {
+		a := access{file: s.server.file, uid: int(s.user.UID), user: s.view.superuser}
+		now.login = a.login
+	}
+	return now
 }
 
 // available takes over which majors there are, and upgrades to a newer one
@@ -89,7 +107,9 @@ func (s *supervisor) available(found []pg.Binaries, c *catalogue) {
 		}
 	}
 	s.up.broken = problems
-	target, begin, why := upgrade.Offer(s.set.Upgrade, v.major, s.up.identities, s.clustered(), s.up.tried)
+	target, begin, why := upgrade.Offer(s.set.Upgrade, upgrade.Majors{
+		Have: v.major, Available: s.up.identities, Unknown: s.up.unknown, Peers: s.clustered(), Latest: s.up.journal,
+	}, s.up.tried)
 	if why != s.up.offer && why != "" {
 		s.log.Info(why)
 	}

@@ -51,7 +51,7 @@ func (s *supervisor) doneJournals() []upgrade.Journal {
 func (s *supervisor) kept() []node.Kept {
 	var kept []node.Kept
 	for _, j := range s.doneJournals() {
-		kept = append(kept, node.Kept{Major: j.From, Path: j.Retired, FinishAt: j.FinishAt})
+		kept = append(kept, node.Kept{Major: j.From, Mode: j.Mode, Path: j.Retired, FinishAt: j.FinishAt})
 	}
 	return kept
 }
@@ -134,7 +134,7 @@ func (s *supervisor) orderFinish(req node.UpgradeRequest) error {
 	case len(done) == 0:
 		return errors.New("no old cluster is kept; nothing was changed")
 	case !req.Force:
-		return errors.New("finish removes the old cluster, and with it the way back; nothing was changed\nhint: say --yes if that is wanted")
+		return fmt.Errorf("finish removes the old cluster%s; nothing was changed\nhint: say --yes if that is wanted", upgrade.LossText(s.kept()))
 	}
 	return s.finish(done)
 }

@@ -274,6 +274,7 @@ func (s *supervisor) publish() {
 		}
 		st.Kept = s.up.kept
 	}
+	st.AutoMode = s.up.auto
 	if s.up.offer != "" && s.up.stage() == upgrade.Idle {
 		st.Offer = s.up.offer
 	}

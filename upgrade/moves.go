@@ -75,6 +75,27 @@ func NewWAL(old string, from, to int) string {
 	}
 }
 
+// WayBackText says which way back an upgrade in a mode would leave.
+func WayBackText(mode node.UpgradeMode) string {
+	switch mode {
+	case node.ModeLink:
+		return "none but a restore, once the new server has started: in mode link both clusters share their files. " +
+			"`--mode copy` keeps the old one whole, for the room and the time of a copy"
+	case node.ModeClone, node.ModeCopy:
+		return "`pgbaton upgrade undo`, until the old cluster is removed: it stays whole in mode " + string(mode)
+	}
+	return ""
+}
+
+// LossText says which way back the removal of old clusters takes, for the end of
+// a sentence; empty where they are none any more.
+func LossText(kept []node.Kept) string {
+	if slices.ContainsFunc(kept, func(k node.Kept) bool { return k.Mode != node.ModeLink }) {
+		return ", and with it the way back"
+	}
+	return ""
+}
+
 // UndoText says whether there is a way back, and what it loses.
 func UndoText(j Journal) string {
 	switch {

@@ -79,6 +79,7 @@ func Recover(j Journal, now time.Time) Journal {
 	case j.Do == node.UpgradeRehearse:
 		j.Outcome, j.Ended, j.Doing, j.Percent = node.UpgradeFailed, now.UTC(), "", 0
 		j.Why = fmt.Sprintf("the rehearsal was interrupted; PostgreSQL %d was not touched. Ask for it again", j.From)
+		j.EndStep()
 	case !j.done(node.StepPreflight), !j.done(node.StepPrepare), !j.done(node.StepStop),
 		j.StepOf(node.StepPgUpgrade).State == node.StepPending:
 		// The old cluster is as it was.
@@ -99,6 +100,7 @@ func (j Journal) retry(now time.Time) Journal {
 	if j.Attempt >= MaxAttempts {
 		j.Outcome, j.Ended = node.UpgradeFailed, now.UTC()
 		j.Why = fmt.Sprintf("the supervisor was killed %d times while it upgraded, so it does not try again; PostgreSQL %d serves as before", j.Attempt, j.From)
+		j.EndStep()
 		return j
 	}
 	j.reset()
@@ -122,6 +124,15 @@ func (j Journal) Undone(now time.Time) Journal {
 	j.Outcome, j.Ended, j.Retired, j.Opened = node.UpgradeUndone, now.UTC(), "", false
 	j.Percent, j.Doing, j.Undo, j.Reminders, j.FinishAt = 0, "", "", nil, time.Time{}
 	return j
+}
+
+// EndStep gives the step that ran when the upgrade was refused or failed that
+// end too.
+func (j *Journal) EndStep() {
+	state, ends := map[node.Outcome]node.StepState{node.UpgradeRefused: node.StepRefused, node.UpgradeFailed: node.StepFailed}[j.Outcome]
+	if s := j.Step(); ends && s != nil {
+		s.State, s.Took = state, j.Ended.Sub(s.Started)
+	}
 }
 
 // Linked reports whether the old cluster's files are also the new one's.

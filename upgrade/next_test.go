@@ -94,6 +94,21 @@ func TestWhatACrashLeavesToDo(t *testing.T) {
 	}
 }
 
+func TestAStepEndsWithTheOutcomeOfTheUpgradeThatItEnds(t *testing.T) {
+	for outcome, want := range map[node.Outcome]node.StepState{
+		node.UpgradeRefused: node.StepRefused, node.UpgradeFailed: node.StepFailed, node.UpgradeHeld: node.StepRunning, node.UpgradeDone: node.StepRunning,
+	} {
+		j := journalAt(node.StepPreflight, node.StepRunning)
+		j.StepOf(node.StepPreflight).Started = noon
+		j.Outcome, j.Ended = outcome, noon.Add(16*time.Second)
+		j.EndStep()
+		s := j.StepOf(node.StepPreflight)
+		if s.State != want || want != node.StepRunning && s.Took != 16*time.Second {
+			t.Errorf("%s: the step is %s after %s, not %s", outcome, s.State, s.Took, want)
+		}
+	}
+}
+
 func TestAnUpgradeThatKeepsCrashingIsGivenUp(t *testing.T) {
 	for _, step := range []node.StepName{node.StepPrepare, node.StepPgUpgrade} {
 		j := journalAt(step, node.StepRunning)

@@ -66,11 +66,12 @@ type State struct {
 	Server     *Server     `json:"server,omitempty"`     // nil while SQL is not possible
 	Supervisor Supervisor  `json:"supervisor"`
 	Restarts   Restarts    `json:"restarts"`
-	Cluster    *Cluster    `json:"cluster,omitempty"`  // nil where no peers are configured
-	Kept       []Kept      `json:"kept,omitempty"`     // old clusters of upgrades, the oldest first
-	Offer      string      `json:"offer,omitempty"`    // a sentence: a newer major is here, and how to get it
-	Upgrade    *Upgrade    `json:"upgrade,omitempty"`  // the latest one, running or ended; nil where there was none
-	Warnings   []string    `json:"warnings,omitempty"` // what an operator should mend, a sentence each
+	Cluster    *Cluster    `json:"cluster,omitempty"`   // nil where no peers are configured
+	Kept       []Kept      `json:"kept,omitempty"`      // old clusters of upgrades, the oldest first
+	AutoMode   UpgradeMode `json:"auto_mode,omitempty"` // what mode auto comes to on this volume: clone or link
+	Offer      string      `json:"offer,omitempty"`     // a sentence: a newer major is here, and how to get it
+	Upgrade    *Upgrade    `json:"upgrade,omitempty"`   // the latest one, running or ended; nil where there was none
+	Warnings   []string    `json:"warnings,omitempty"`  // what an operator should mend, a sentence each
 
 	Verdict Verdict `json:"verdict"` // on the whole cluster, as this node sees it; on the node alone where it has no peers
 }

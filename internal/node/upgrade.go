@@ -79,6 +79,8 @@ const (
 	StepRunning StepState = "running" // begun; after a crash it is looked at and done again or undone
 	StepDone    StepState = "done"
 	StepUndone  StepState = "undone"
+	StepRefused StepState = "refused" // in it the upgrade was refused
+	StepFailed  StepState = "failed"  // in it the upgrade failed, and the old cluster serves
 	StepSkipped StepState = "skipped"
 )
 
@@ -193,7 +195,8 @@ const (
 
 // Kept is an old cluster that an upgrade has left.
 type Kept struct {
-	Major    int       `json:"major"`
-	Path     string    `json:"path"`               // absolute
-	FinishAt time.Time `json:"finish_at,omitzero"` // when it is removed by age; zero: on command only
+	Major    int         `json:"major"`
+	Mode     UpgradeMode `json:"mode,omitempty"`     // link: it shares its files with the new cluster and is no way back
+	Path     string      `json:"path"`               // absolute
+	FinishAt time.Time   `json:"finish_at,omitzero"` // when it is removed by age; zero: on command only
 }

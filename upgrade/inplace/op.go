@@ -166,8 +166,12 @@ func (o *Operation) doStep(ctx context.Context, name node.StepName, do func(ctx 
 func (o *Operation) End(outcome node.Outcome, why string) error {
 	j := &o.Journal
 	j.Outcome, j.Why, j.Ended, j.Doing, j.Percent = outcome, why, time.Now().UTC(), "", 0
-	if outcome == node.UpgradeDone || outcome == node.UpgradeFinished {
+	j.EndStep()
+	switch outcome {
+	case node.UpgradeDone, node.UpgradeFinished:
 		j.Undo = upgrade.UndoText(*j)
+	case node.UpgradeChecked, node.Rehearsed:
+		j.Undo = upgrade.WayBackText(j.Mode)
 	}
 	level := slog.LevelInfo
 	switch outcome {

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/upgrade"
 )
 
@@ -44,6 +46,26 @@ func probeTransfer(s *Site, pgdata, to *os.Root, p upgrade.Place) (clone, link s
 		link = fmt.Sprintf("files cannot be linked from %s to %s (%v)", from.Name(), to.Name(), err)
 	}
 	return clone, link
+}
+
+// AutoMode is what mode auto comes to on this volume, as far as its file system
+// decides; empty where that cannot be found out.
+func (s *Site) AutoMode() (mode node.UpgradeMode) {
+	_ = pg.AsUser(&s.User, func() error {
+		dir, err := s.Root.OpenRoot(".pgbaton")
+		if err != nil {
+			return err
+		}
+		defer dir.Close() //nolint:errcheck // only a handle
+		switch clone, link := probeTransfer(s, dir, dir, upgrade.Place{Use: upgrade.UseTablespace}); {
+		case clone == "":
+			mode = node.ModeClone
+		case link == "":
+			mode = node.ModeLink
+		}
+		return nil
+	})
+	return mode
 }
 
 // writeProbe writes some blocks: an empty file is cloned everywhere.

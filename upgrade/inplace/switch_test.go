@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/proc"
 	"github.com/pgbaton/pgbaton/upgrade"
 )
 
@@ -143,6 +144,18 @@ func TestASwitchThatWasInterruptedAnywhereIsCompletedOrTakenBackWhole(t *testing
 				}
 			})
 		}
+	}
+}
+
+func TestModeAutoIsKnownBeforeAnUpgradeAndTryingLeavesNothing(t *testing.T) {
+	o := shelf(t, false)
+	o.Site.User = proc.CurrentUser()
+	before := o.files(t)
+	if mode := o.Site.AutoMode(); mode != node.ModeClone && mode != node.ModeLink {
+		t.Errorf("mode %q", mode)
+	}
+	if got := o.files(t); !maps.Equal(got, before) {
+		t.Errorf("it leaves %v", got)
 	}
 }
 

@@ -29,6 +29,14 @@ func TestTablesThatTheNewReleaseCannotReadYetAreRefusedAndNobodyIsToldToDropThem
 	u := became(t, c, volume, drop(t, volume, "18"), node.UpgradeRefused)
 	t.Log(describe(u))
 	says(t, u.Why, "nothing was stopped or changed", "does not know the option")
+	if s := u.Steps[0]; s.Name != node.StepPreflight || s.State != node.StepRefused {
+		t.Errorf("the step in which it was refused is %s", s.State)
+	}
+	c.Eventually(long, "status offers no upgrade that these programs refuse", func() bool {
+		text := strings.Join(strings.Fields(c.MustExec("pgbaton", "status")), " ")
+		return strings.Contains(text, "PostgreSQL 18 is here and cannot take this cluster: its release does not know the option pg_attver") &&
+			!strings.Contains(text, "is available")
+	})
 	found := 0
 	for _, f := range u.Findings {
 		if f.Level != node.Refuse {
