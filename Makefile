@@ -56,12 +56,9 @@ demo-upgrade: image ## show one node on PostgreSQL 15 and its in-place upgrade t
 docs: build ## regenerate docs/configuration.md
 	bin/pgbaton config reference > docs/configuration.md
 
-clean: ## remove what was built: binaries, and every image, container, volume and network named pgbaton*
+clean: ## remove what was built and what tests left: binaries, and by their label images, containers, volumes, networks
 	rm -rf bin .build
-	docker ps -aq --filter name='^/?pgbaton' | xargs -r docker rm -fv
-	docker volume ls -q --filter name='^pgbaton' | xargs -r docker volume rm
-	docker network ls -q --filter name='^pgbaton' | xargs -r docker network rm
-	docker images --format '{{.Repository}}:{{.Tag}}' | grep '^pgbaton' | xargs -r docker rmi
+	@image/clean.sh
 
 # The linter is pinned in a module of its own and built once.
 .build/golangci-lint: tools/go.mod tools/go.sum

@@ -104,8 +104,10 @@ func (s *supervisor) inspect() {
 }
 
 func foreignError(pgdata string, content pg.Content) error {
-	return fmt.Errorf("Error: the data directory %s is not empty and holds no cluster (%s); nothing was touched. %s", //nolint:revive,staticcheck // printed as it is, in the official image's form
-		pgdata, content, content.Hint())
+	// The first line is initdb's, which the official image ends with.
+	return fmt.Errorf("initdb: error: directory %q exists but is not empty\n"+
+		"Error: the data directory %s is not empty and holds no cluster (%s); nothing was touched. %s",
+		pgdata, pgdata, content, content.Hint())
 }
 
 // refuseForeign refuses somebody else's directory before anything is made in
@@ -206,7 +208,7 @@ func missingBinaries(v *volume, roots []string) string {
 			v.place.pgdata, v.major, strings.Join(roots, ", "), have)
 	}
 	if len(v.available) > 0 && v.major > slices.Max(v.available) {
-		return fmt.Sprintf("the data directory %s is of PostgreSQL %d, newer than any here (%s); nothing was touched. Use an image that has %d",
+		return fmt.Sprintf("database files are incompatible with server: the data directory %s is of PostgreSQL %d, newer than any here (%s); nothing was touched. Use an image that has %d",
 			v.place.pgdata, v.major, have, v.major)
 	}
 	return fmt.Sprintf("the programs of PostgreSQL %d, which the data directory %s needs, are not in %s (there: %s); nothing was touched. "+

@@ -51,7 +51,7 @@ func ownEntry(parent int, path, name string, u proc.User) error {
 	full := path + "/" + name
 	if st.Uid != u.UID {
 		if err := unix.Fchownat(parent, name, int(u.UID), int(u.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return fmt.Errorf("change the owner of %s to %s: %w", full, u.Name, err)
+			return fmt.Errorf("chown: changing ownership of '%s' to %s: %w", full, u.Name, err)
 		}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {

@@ -81,5 +81,5 @@ rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin \
 : >"$root/etc/machine-id"
 
 tar -C "$root" --numeric-owner -c . |
-	docker import --change 'CMD ["bash"]' --message "debootstrap $suite" - "$tag" >/dev/null
+	docker import --change 'CMD ["bash"]' --change "LABEL pgbaton.image=$tag" --message "debootstrap $suite" - "$tag" >/dev/null
 echo "base.sh: $tag made"

@@ -20,11 +20,15 @@ log=.build/image.log
 
 say() { echo "image: $*"; }
 
-# Builds quietly; what was said is kept in $log and shown if it fails.
+# Builds TAG [ARG...] quietly; what was said is kept in $log and shown if it
+# fails. The label has the tag as its value: image/clean.sh removes what bears
+# its own name there, and images that others derived do not.
 build() {
-	if ! docker build "$@" >>"$log" 2>&1; then
+	local tag=$1
+	shift
+	if ! docker build -t "$tag" --label "pgbaton.image=${label:-$tag}" "$@" >>"$log" 2>&1; then
 		cat "$log" >&2
-		say "docker build $* failed, see above; images of earlier builds are untouched" >&2
+		say "docker build of $tag failed, see above; images of earlier builds are untouched" >&2
 		exit 1
 	fi
 }
@@ -72,7 +76,7 @@ build_packages() {
 	args=(--build-arg "BASE=$base" --build-arg "MAJORS=$MAJORS" --build-arg "JIT=${JIT:-1}"
 		--build-arg "APT_SOURCE=${APT_SOURCE:-}")
 	exists "$packages" || say "installing PostgreSQL $MAJORS on $base; this takes some minutes"
-	build --target packages -t "$packages" "${args[@]}" .
+	build "$packages" --target packages "${args[@]}" .
 }
 
 case ${1:-} in
@@ -81,7 +85,11 @@ pgbaton)
 		say "bin/pgbaton is missing: make build first" >&2
 		exit 1
 	fi
-	build_major() { build -t "pgbaton:$1" "${args[@]}" --build-arg "PG_MAJOR=$1" .; }
+	build_major() {
+		local label="pgbaton:$1"
+		[[ $1 == "$newest" ]] && label+=" pgbaton:dev"
+		build "pgbaton:$1" "${args[@]}" --build-arg "PG_MAJOR=$1" .
+	}
 	build_packages
 	build_majors
 	docker tag "pgbaton:$newest" pgbaton:dev
@@ -95,15 +103,15 @@ official)
 			data=/var/lib/postgresql/$1/docker
 			volume=/var/lib/postgresql
 		fi
-		build -t "pgbaton-official:$1" --build-arg "PACKAGES=$packages" --build-arg "PG_MAJOR=$1" \
+		build "pgbaton-official:$1" --build-arg "PACKAGES=$packages" --build-arg "PG_MAJOR=$1" \
 			--build-arg "PGDATA=$data" --build-arg "PGVOLUME=$volume" image/official
 	}
 	build_packages
 	build_majors
-	build -t pgbaton-etcd:dev --build-arg "BASE=$base" image/etcd
+	build pgbaton-etcd:dev --build-arg "BASE=$base" image/etcd
 	say "pgbaton-official has tags $MAJORS; pgbaton-etcd:dev is Debian's etcd"
 	if exists pgbaton:dev; then
-		build -t pgbaton-keepalived:bookworm --build-arg "PACKAGES=$packages" image/keepalived
+		build pgbaton-keepalived:bookworm --build-arg "PACKAGES=$packages" image/keepalived
 		say "pgbaton-keepalived:bookworm is a machine with Debian 12's keepalived"
 	else
 		say "pgbaton:dev is not here, so pgbaton-keepalived:bookworm is not made; make image first"
@@ -111,7 +119,7 @@ official)
 	;;
 peers)
 	build_packages
-	build -t pgbaton-peers:17 --build-arg "PACKAGES=$packages" --build-arg PG_MAJOR=17 image/peers
+	build pgbaton-peers:17 --build-arg "PACKAGES=$packages" --build-arg PG_MAJOR=17 image/peers
 	say "pgbaton-peers:17 has Patroni, etcd and vip-manager"
 	;;
 *)

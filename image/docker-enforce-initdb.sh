@@ -7,7 +7,8 @@ set -Eeo pipefail
 source /usr/local/bin/docker-entrypoint.sh
 docker_setup_env
 if [ -n "$DATABASE_ALREADY_EXISTS" ]; then
-	echo >&2 "error: the data directory $PGDATA holds a database already; it was not touched"
+	echo >&2 "error: (unexpected) database found in '$PGDATA'!"
+	echo >&2 "It was not touched. docker-ensure-initdb.sh ends with 0 where there is one."
 	exit 1
 fi
 PGBATON_INIT_ONLY=true exec pgbaton entrypoint postgres "$@"

@@ -102,6 +102,16 @@ func TestTheImageHasTheProgramsLocalesAndExtensionsOfTheOfficialOne(t *testing.T
 	}
 }
 
+// The recipe of the official image's own documentation.
+func TestDerivedImagesAddALocaleAsWithTheOfficialImage(t *testing.T) {
+	t.Parallel()
+	spec := ourSpec(17)
+	spec.Args = []string{"bash", "-c", "localedef -i de_DE -c -f UTF-8 -A /usr/share/locale/locale.alias de_DE.UTF-8 && locale -a"}
+	if log := ends(t, testbed.Run(t, spec), 0); !strings.Contains(log, "de_DE.utf8") {
+		t.Errorf("the locales are:\n%s", log)
+	}
+}
+
 func TestInDockerExecTheProgramsAndPGDATAAreThoseOfTheRunningMajor(t *testing.T) {
 	t.Parallel()
 	// Volumes of another major than the tag; fresh ones are in TestTheDataDirectory….

@@ -145,6 +145,22 @@ if [[ ${#from_forky[@]} -gt 0 ]]; then
 	install_packages -t forky "${from_forky[@]}"
 fi
 
+# Forky's locales have no alias file any more, which localedef -A of images that
+# are derived from this one asks for: trixie's.
+alias=/usr/share/locale/locale.alias
+if [[ ! -e $alias ]]; then
+	echo "packages.sh: taking the locale aliases from trixie"
+	(
+		cd "$(mktemp -d)"
+		chown _apt .
+		apt-get download -qq locales/trixie
+		dpkg-deb --fsys-tarfile locales_*.deb | tar -xO ./etc/locale.alias >/etc/locale.alias
+		rm -r "$PWD"
+	)
+	mkdir -p "${alias%/*}"
+	ln -s /etc/locale.alias "$alias"
+fi
+
 # After the last change of libc, whose locales these are.
 localedef -i en_US -f UTF-8 en_US.UTF-8
 

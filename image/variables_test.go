@@ -105,7 +105,7 @@ func TestWithoutAPasswordNothingIsInitialised(t *testing.T) {
 	spec := ourSpec(17, v.At(home))
 	spec.Env = nil
 	log := ends(t, testbed.Run(t, spec), 1)
-	if !strings.Contains(log, "Error: Database is uninitialized and superuser password is not specified.\n") || strings.Contains(log, "Success.") {
+	if !strings.Contains(log, "Error: Database is uninitialized and superuser password is not specified.\n       You must specify POSTGRES_PASSWORD to a non-empty value for the\n") || strings.Contains(log, "Success.") {
 		t.Errorf("the log:\n%s", log)
 	}
 	// Nothing is in the way of doing it right.

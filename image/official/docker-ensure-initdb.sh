@@ -19,11 +19,11 @@ fi
 if [ -n "$DATABASE_ALREADY_EXISTS" ]; then
 	case ${0##*/} in
 	docker-enforce-initdb.sh)
-		echo >&2 "Error: a database exists in $PGDATA already"
+		echo >&2 "error: (unexpected) database found in '$PGDATA'!"
 		exit 1
 		;;
 	esac
-	echo "a database exists in $PGDATA already: nothing to do"
+	echo >&2 "note: database already initialized in '$PGDATA'!"
 	exit 0
 fi
 _pg_initialise "$@"

@@ -151,30 +151,39 @@ func ServerEnviron(environ []string) []string {
 }
 
 // noPassword is the error of the official image for an empty data directory
-// without a password. Tools look for its first line; the others are ours.
+// without a password, word for word, since people look for it; the last
+// paragraph is ours.
 type noPassword struct{}
 
 // Error returns several lines, to be printed as they are.
 func (noPassword) Error() string {
 	return `Error: Database is uninitialized and superuser password is not specified.
-       Set POSTGRES_PASSWORD to a value that is not empty, for example with
-       "docker run -e POSTGRES_PASSWORD=…", or POSTGRES_PASSWORD_FILE to a
-       file that holds it. Nothing was created.
+       You must specify POSTGRES_PASSWORD to a non-empty value for the
+       superuser. For example, "-e POSTGRES_PASSWORD=password" on "docker run".
 
-       POSTGRES_HOST_AUTH_METHOD=trust does without a password, and lets
-       everybody in who can reach the port. What "trust" means:
-       https://www.postgresql.org/docs/current/auth-trust.html`
+       You may also use "POSTGRES_HOST_AUTH_METHOD=trust" to allow all
+       connections without a password. This is *not* recommended.
+
+       See PostgreSQL documentation about "trust":
+       https://www.postgresql.org/docs/current/auth-trust.html
+
+       Nothing was created. POSTGRES_PASSWORD_FILE names a file with the
+       password, which no "docker inspect" shows.`
 }
 
-// trustWarning begins with the line that tools look for; the rest is ours.
+// trustWarning is that of the official image, word for word.
 const trustWarning = `********************************************************************************
-WARNING: POSTGRES_HOST_AUTH_METHOD has been set to "trust". Whoever can reach
-         the port of PostgreSQL can use every database without a password, even
-         if POSTGRES_PASSWORD is set. With Docker's defaults that is every other
-         container on this host. What "trust" means:
+WARNING: POSTGRES_HOST_AUTH_METHOD has been set to "trust". This will allow
+         anyone with access to the Postgres port to access your database without
+         a password, even if POSTGRES_PASSWORD is set. See PostgreSQL
+         documentation about "trust":
          https://www.postgresql.org/docs/current/auth-trust.html
+         In Docker's default configuration, this is effectively any other
+         container on the same system.
 
-         To ask for a password, set POSTGRES_PASSWORD instead.
+         It is not recommended to use POSTGRES_HOST_AUTH_METHOD=trust. Replace
+         it with "-e POSTGRES_PASSWORD=password" instead to set a password in
+         "docker run".
 ********************************************************************************`
 
 // VerifyMinimum checks what initdb needs. It is to be called only before an
