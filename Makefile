@@ -1,4 +1,5 @@
 # Everything needs Go, make and a Docker engine; plain make lists the targets.
+# What make test needs beyond that, .ci/needs installs or names.
 
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
 # Packages of make test and make soak, and which tests of them.
@@ -14,7 +15,7 @@ export KEEP
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help build image official test lint bench bench-peers soak demo demo-upgrade docs clean
+.PHONY: help build image official needs test lint bench bench-peers soak demo demo-upgrade docs clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +30,12 @@ image: build ## build the image pgbaton:dev and its tags :15 :17 :18 (BASE, MAJO
 official: ## build pgbaton-official:15 :17 :18, the layout of the official images, for tests and benchmark
 	@image/build.sh official
 
-test: image official .build/testreport ## run all tests, as CI does (PKG, RUN choose)
-	@command -v "$${CC:-cc}" >/dev/null || { echo "make test needs a C compiler for the race detector: install gcc and libc6-dev"; exit 1; }
+# First of all, and so that nothing is built when it fails.
+needs:
+	@.ci/needs
+
+test: needs ## run all tests, as CI does (PKG, RUN choose); installs what it needs, as root
+	@$(MAKE) --no-print-directory image official .build/testreport
 	@set -o pipefail; CGO_ENABLED=1 go test -json -race -count=1 -p 2 -timeout 45m -run '$(RUN)' $(PKG) 2>&1 \
 		| tee .build/test.json | .build/testreport -skips .ci/skips
 
@@ -44,7 +49,8 @@ bench-peers: image ## measure changes of roles beside Patroni with etcd and vip-
 	@image/build.sh peers
 	go run ./internal/testbed/bench -only peers $(BENCH)
 
-soak: image official ## run the random crash tests for many rounds, up to 4 hours (PKG, RUN choose; ROUNDS of random faults)
+soak: needs ## run the random crash tests for many rounds, up to 4 hours (PKG, RUN choose; ROUNDS of random faults)
+	@$(MAKE) --no-print-directory image official
 	PGBATON_SOAK=1 PGBATON_ROUNDS=$(ROUNDS) go test -count=1 -v -p 1 -timeout 4h -run '$(RUN)' $(PKG)
 
 demo: image ## show a cluster of two with a VIP: switchover, primary killed, old one back; KEEP=1 leaves it running
