@@ -27,6 +27,19 @@ func (f *Facts) saysAhead(p Peer) bool {
 	return false
 }
 
+// alien: this armed heir hears that it is ahead of its primary. It does not wait
+// to be asked to give its right up.
+func alien(f *Facts) (Verdict, bool) {
+	s := f.Self
+	p, found := f.primary()
+	if s.Record.Armed == nil || !found || !p.Answers || p.name() != s.Record.Armed.Primary || !f.saysAhead(p) {
+		return no()
+	}
+	next := clone(s.Record)
+	next.Armed = nil
+	return Verdict{Do: Write, Record: next, Why: "this node has WAL that " + p.name() + ", its primary, has not written, so it is no copy of it: it gives up its right to promote"}, true
+}
+
 // Ahead are the warnings of this primary about standbys that are ahead of it.
 func (f *Facts) Ahead() (warnings []string) {
 	for _, w := range f.Self.Senders {

@@ -11,7 +11,7 @@ func standbyData(f *Facts) (Verdict, bool) {
 	if f.Self.Record.Primary {
 		return no()
 	}
-	for _, row := range []row{rogue, recloning, claimed, waking, passedOver, disclaiming, leaving, given, orderedUp, inheriting, claiming, outgrown, learning, following, lonely} {
+	for _, row := range []row{rogue, recloning, claimed, waking, passedOver, disclaiming, leaving, given, orderedUp, alien, inheriting, claiming, outgrown, learning, following, lonely} {
 		if v, fits := row(f); fits {
 			return v, true
 		}

@@ -46,6 +46,9 @@ func TestAnArmedHeir(t *testing.T) {
 		{name: "under both it needs no arming", change: all(master, silence, unarmed, func(f *Facts) { f.Policy.OnSilence = SilenceBoth }), do: Promote, record: promoted(2, 2)},
 		{name: "under both the primary may answer", change: all(master, unarmed, func(f *Facts) { f.Policy.OnSilence = SilenceBoth }), do: Wait, target: "n1"},
 		{name: "its server was down: unarmed", change: down, do: Write, record: func(r *node.Record) bool { return r.Armed == nil && !r.Primary }},
+		{name: "its primary says that it is ahead: unarmed", change: func(f *Facts) {
+			f.Peers[0].State.Cluster.Senders = []node.Sender{{Node: "n2", State: "streaming", Ahead: true}}
+		}, do: Write, record: func(r *node.Record) bool { return r.Armed == nil && !r.Primary }},
 		{name: "it ends: unarmed", change: func(f *Facts) { f.Self.Ending = true }, do: Write, record: func(r *node.Record) bool { return r.Armed == nil }},
 		{name: "an operator's promotion while the primary is open", change: order(Order{Promote: true}), do: Wait, target: "n1"},
 		{name: "an operator's promotion while the primary is silent", change: all(silence, order(Order{Promote: true})), do: Promote, record: promoted(2, 2)},

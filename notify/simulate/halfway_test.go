@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/notify"
 )
 
@@ -129,4 +130,49 @@ func TestAServerThatDiedInsideItsPromotionFollowsWhoWasPromotedMeanwhile(t *test
 			w.whole()
 		})
 	}
+}
+
+// So an earlier version left a cluster: the heir went on in the old timeline, and
+// the old primary was "rewound" onto it by a pg_rewind that did nothing.
+func TestAStandbyThatIsAheadOfItsPrimaryIsNeverItsHeir(t *testing.T) {
+	t.Parallel()
+	w := cluster(t, 2)
+	a, b := w.boxes[0], w.boxes[1]
+	w.crash(b, crashContainer)
+	for range 40 {
+		w.write(a) // waits for the heir
+	}
+	w.crash(a, crashContainer)
+	r := *b.record
+	wrong := node.Promotion{ID: "wrong", Epoch: 2, Node: b.name, Timeline: 1, At: 1}
+	r.Promotions = append(append([]node.Promotion(nil), r.Promotions...), wrong)
+	r.Epoch, r.Armed, r.Reached = 2, nil, true
+	old := r
+	old.Node, r.Primary, r.Reached = a.name, true, false
+	a.record, b.record = &old, &r
+	a.data.primary, a.data.signal, a.data.follows, a.data.clean, a.data.least = false, true, b.name, true, a.data.tip.end
+	b.data.primary, b.data.signal, b.data.follows = true, false, ""
+	w.alien = true
+	w.startContainer(b)
+	w.startContainer(a)
+	w.until("it streams", func() bool { return a.pg != nil && a.pg.in != nil })
+	for range 10 {
+		if !w.serves(b) {
+			w.fail("commits wait for a node that is no copy")
+		}
+	}
+	if a.record.Armed != nil || b.record.Heir != nil || a.sup.verdict.Do != notify.Hold {
+		w.fail("a standby that is ahead of its primary is its heir, or does not say so")
+	}
+	w.crash(b, crashPower)
+	w.rounds(100)
+	if a.isOpen() {
+		w.fail("it promoted")
+	}
+	w.startContainer(b)
+	w.until("the primary is open", b.isOpen)
+	w.until("the standby says so again", func() bool { return a.sup.verdict.Do == notify.Hold && a.pg.in != nil })
+	w.order(a, notify.Order{Reclone: true}) // what its sentence asks for
+	w.heal()
+	w.whole()
 }

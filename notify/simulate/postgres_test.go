@@ -32,6 +32,7 @@ type stream struct {
 	server, recv *server
 	flush        node.LSN // as the primary was told
 	stalled      int      // ticks without the network
+	alien        bool     // the standby is ahead, with another history of the same timeline number
 }
 
 // startServer starts postgres. Recovery ends at the end of timeline target; 0:

@@ -33,6 +33,12 @@ func (w *world) connect(n *box) {
 		return
 	}
 	mine := n.data.tip
+	if mine.end > from.data.flushed.end && mine.tl == from.data.flushed.tl && w.alien {
+		w.log("%s streams from %s, which it is ahead of", n.name, from.name)
+		st := &stream{from: from, to: n, server: from.pg, recv: n.pg, flush: n.data.flushed.end, alien: true}
+		n.pg.in, from.pg.out[n.name] = st, st
+		return
+	}
 	there := from.data.flushed.at(mine.end)
 	if there == nil || there.tl != mine.tl {
 		return // "requested starting point … is not in this server's history"
@@ -45,7 +51,7 @@ func (w *world) connect(n *box) {
 	if mine.end < from.data.removed {
 		return // "requested WAL segment … has already been removed"
 	}
-	if there != mine && w.divided() {
+	if there != mine && (w.divided() || w.alien) {
 		return // PostgreSQL's reader finds records that do not fit, and tries again
 	}
 	if there != mine {
@@ -88,6 +94,12 @@ func (w *world) transfer(st *stream) {
 
 func (w *world) receive(st *stream) {
 	d, end := st.to.data, st.from.data.flushed
+	if st.alien {
+		if end.end >= d.tip.end { // its reader finds records that do not fit
+			w.disconnect(st)
+		}
+		return
+	}
 	if end.end < d.tip.end || !end.has(d.tip) {
 		w.fail("%s streams from %s, whose WAL does not go on where its own ends", st.to.name, st.from.name)
 	}
