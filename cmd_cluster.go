@@ -14,10 +14,11 @@ func newSwitchover() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "switchover",
 		Short: "Make another node the primary, without losing a commit",
-		Long: `switchover hands the primary over to the heir, or to the node of --to, and returns
-when that is done. Run it on the primary. Until the old primary has given its
-right away every failure brings it back; no acknowledged commit is lost. Its
-sessions end, and clients connect again.`,
+		Long: `switchover hands the primary over to the heir, or to the node of --to. It returns
+when the cluster is whole again: the old primary follows the new one, and an heir
+is armed, so that the next fault is covered too. Run it on the primary. Until the
+old primary has given its right away every failure brings it back; no acknowledged
+commit is lost. Its sessions end, and clients connect again.`,
 		Example: `  pgbaton switchover
   pgbaton switchover --to db2
   pgbaton switchover --yes        do not ask`,
@@ -118,10 +119,10 @@ answers.`,
   pgbaton forget db3 --force      it is gone, whatever it may have been`,
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "forget it although it may be the primary, or may have\npromoted; I have made sure that it never comes back")
-	yes := addYes(cmd)
+	yes, s := addYes(cmd), addSettling(cmd, settleWithin)
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return changeRole(cmd, node.Order{Do: node.Forget, To: args[0], Force: force}, *yes, forgetCost)
+		return changeRole(cmd, node.Order{Do: node.Forget, To: args[0], Force: force}, *yes, s, forgetCost)
 	}
 	return cmd
 }
@@ -135,29 +136,37 @@ func forcible(cmd *cobra.Command, do node.Verb, usage string, cost func(nodeapi.
 	}, cost)
 }
 
-// changing makes a command that changes roles: it says what that may cost and
-// asks before it gives the order.
+// changing makes a command that changes roles: it says what that may cost, asks
+// before it gives the order, and ends when the cluster is whole again.
 func changing(cmd *cobra.Command, order func(*cobra.Command) (node.Order, error), cost func(nodeapi.Fleet, node.Order) string) *cobra.Command {
 	yes := addYes(cmd)
+	within := settleWithin
+	if cmd.Name() == string(node.Reclone) {
+		within = copyWithin
+	}
+	s := addSettling(cmd, within)
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := order(cmd)
+		if err == nil {
+			err = s.check(cmd)
+		}
 		if err != nil {
 			return err
 		}
-		return changeRole(cmd, o, *yes, cost)
+		return changeRole(cmd, o, *yes, s, cost)
 	}
 	return cmd
 }
 
 // changeRole gives the order, after a question unless yes is said already.
-func changeRole(cmd *cobra.Command, o node.Order, yes bool, cost func(nodeapi.Fleet, node.Order) string) error {
+func changeRole(cmd *cobra.Command, o node.Order, yes bool, s *settling, cost func(nodeapi.Fleet, node.Order) string) error {
 	if !yes {
 		if err := askForRole(cmd, o, cost); err != nil {
 			return err
 		}
 	}
-	return give(cmd, o)
+	return give(cmd, o, s)
 }
 
 // askForRole asks with the facts of this moment.

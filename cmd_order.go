@@ -24,7 +24,7 @@ postgres stays down, across restarts of the supervisor too, until
   pgbaton stop --mode smart                 wait until the clients have left
   pgbaton stop --mode smart --timeout 5m    … but not longer than five minutes`,
 	}
-	return stopping(cmd, node.Stop)
+	return stopping(cmd, node.Stop, nil)
 }
 
 func newRestart() *cobra.Command {
@@ -32,7 +32,7 @@ func newRestart() *cobra.Command {
 		Use:   "restart",
 		Short: "Stop postgres and start it again; the container stays",
 		Long: `restart stops postgres and starts it again, for settings that need it. It
-returns when postgres accepts connections.
+returns when postgres accepts connections, in a cluster when that is whole again.
 
 --rolling restarts the servers of all nodes of a cluster that have settings which
 wait for a restart: the standbys one after the other, then the primary by a
@@ -45,7 +45,9 @@ at any moment harms nothing; started again it goes on.`,
   pgbaton restart --rolling --all     all nodes, in any case`,
 	}
 	var f rollingFlags
-	f.add(stopping(cmd, node.Restart))
+	s := addSettling(cmd, settleWithin)
+	cmd.Flags().Lookup("wait").Usage = "how long to wait until the cluster is whole again; with\n--rolling after each step, and 10m if not given"
+	f.add(stopping(cmd, node.Restart, s), s)
 	here := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		since, err := f.check(cmd)
@@ -60,8 +62,9 @@ at any moment harms nothing; started again it goes on.`,
 	return cmd
 }
 
-// stopping adds what stop and restart have in common.
-func stopping(cmd *cobra.Command, verb node.Verb) *cobra.Command {
+// stopping adds what stop and restart have in common; s is for what is to run
+// again.
+func stopping(cmd *cobra.Command, verb node.Verb, s *settling) *cobra.Command {
 	var mode string
 	var timeout time.Duration
 	flags := cmd.Flags()
@@ -75,7 +78,7 @@ func stopping(cmd *cobra.Command, verb node.Verb) *cobra.Command {
 		if err := checkStop(o, cmd.Flags().Changed("timeout")); err != nil {
 			return err
 		}
-		return give(cmd, o)
+		return give(cmd, o, s)
 	}
 	return cmd
 }
@@ -98,7 +101,8 @@ func newStart() *cobra.Command {
 		Use:   "start",
 		Short: "Start postgres",
 		Long: `start starts a postgres that was stopped, at once where it waits for its next
-attempt, and returns when it accepts connections.
+attempt, and returns when it accepts connections, in a cluster when that is
+whole again.
 
 --force says that you have made sure that no other server, in whatever
 container or on whatever host, uses the data directory, although a
@@ -106,9 +110,10 @@ postmaster.pid in it says so. Two servers on one data directory destroy it.`,
 		Example: `  pgbaton start
   pgbaton start --force`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return give(cmd, node.Order{Do: node.Start, Force: force})
-		},
+	}
+	s := addSettling(cmd, settleWithin)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return give(cmd, node.Order{Do: node.Start, Force: force}, s)
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "the postmaster.pid of somebody else is stale; I have made sure")
 	return cmd
@@ -121,7 +126,7 @@ func newReload() *cobra.Command {
 		Long:    "reload lets postgres read postgresql.conf, pg_hba.conf and the like again.",
 		Example: "  pgbaton reload",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return give(cmd, node.Order{Do: node.Reload}) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return give(cmd, node.Order{Do: node.Reload}, nil) },
 	}
 }
 
@@ -131,8 +136,15 @@ type outcome struct {
 	err error
 }
 
-// give gives an order and says, while it lasts, what it waits for.
-func give(cmd *cobra.Command, o node.Order) error {
+// give gives an order and says, while it lasts, what it waits for. In a cluster
+// it ends when what the order was for is true; s is nil where that is the order
+// itself.
+func give(cmd *cobra.Command, o node.Order, s *settling) error {
+	if s != nil {
+		if err := s.check(cmd); err != nil {
+			return err
+		}
+	}
 	ctx, c := cmd.Context(), newClient()
 	ended := make(chan outcome, 1)
 	go func() {
@@ -145,6 +157,9 @@ func give(cmd *cobra.Command, o node.Order) error {
 	}
 	if end.err != nil {
 		return refused(end.err)
+	}
+	if s != nil && end.st.Cluster != nil {
+		return s.settle(cmd, c, o, end.st.Node)
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", end.st.Phase, end.st.Why)
 	return err

@@ -29,38 +29,41 @@ const (
 type rollingFlags struct {
 	rolling, all bool
 	since        string
-	wait         time.Duration
+	settling     *settling
 	output       *format
 	yes          *bool
 }
 
-func (f *rollingFlags) add(cmd *cobra.Command) {
+// stepWithin is how long a step may take, where --wait does not say.
+const stepWithin = 10 * time.Minute
+
+func (f *rollingFlags) add(cmd *cobra.Command, s *settling) {
+	f.settling = s
 	flags := cmd.Flags()
 	flags.BoolVar(&f.rolling, "rolling", false, "restart the servers of all nodes of the cluster, one after\nthe other, the primary's by a switchover")
 	flags.BoolVar(&f.all, "all", false, "with --rolling: every server, and not only those with\nsettings that wait for a restart")
 	flags.StringVar(&f.since, "since", "", "with --rolling: every server that was started before this\n`time`, to go on where a --rolling --all was interrupted")
-	flags.DurationVar(&f.wait, "wait", 10*time.Minute, "with --rolling: how long each step may take until the\ncluster is whole again")
 	f.output = addFormat(cmd)
 	f.yes = addYes(cmd)
 }
 
 // check refuses flags that mean nothing together.
 func (f *rollingFlags) check(cmd *cobra.Command) (since time.Time, err error) {
-	for _, name := range []string{"all", "since", "wait", "output", "yes"} {
+	for _, name := range []string{"all", "since", "output", "yes"} {
 		if cmd.Flags().Changed(name) && !f.rolling {
 			return since, fmt.Errorf("--%s belongs to --rolling", name)
 		}
 	}
-	for _, name := range []string{"mode", "timeout"} {
+	for _, name := range []string{"mode", "timeout", "no-wait"} {
 		if cmd.Flags().Changed(name) && f.rolling {
-			return since, fmt.Errorf("--%s does not go with --rolling, which restarts fast", name)
+			return since, fmt.Errorf("--%s does not go with --rolling, which restarts fast and waits after each step", name)
 		}
 	}
 	switch {
 	case !f.rolling:
 		return since, nil
-	case f.wait <= 0:
-		return since, fmt.Errorf("--wait %s is not a time to wait", f.wait)
+	case f.settling.within <= 0:
+		return since, fmt.Errorf("--wait %s is not a time to wait", f.settling.within)
 	case f.since != "" && f.all:
 		return since, errors.New("--since and --all: only one can be meant")
 	case f.all:
@@ -72,6 +75,13 @@ func (f *rollingFlags) check(cmd *cobra.Command) (since time.Time, err error) {
 		return since, fmt.Errorf("--since %q is no time such as 2026-01-02T15:04:05Z", f.since)
 	}
 	return since, nil
+}
+
+func (f *rollingFlags) stepWithin(cmd *cobra.Command) time.Duration {
+	if cmd.Flags().Changed("wait") {
+		return f.settling.within
+	}
+	return stepWithin
 }
 
 // roller takes one step after the other. It remembers nothing that matters:
@@ -93,7 +103,7 @@ type roller struct {
 
 func runRolling(cmd *cobra.Command, f rollingFlags, since time.Time) error {
 	now := time.Now()
-	r := &roller{c: newClient(), show: newRollingView(cmd, *f.output), since: since, begun: now, wait: f.wait, heard: now, idle: now}
+	r := &roller{c: newClient(), show: newRollingView(cmd, *f.output), since: since, begun: now, wait: f.stepWithin(cmd), heard: now, idle: now}
 	if !*f.yes {
 		if err := mayAsk(cmd, "restart --rolling"); err != nil {
 			return err

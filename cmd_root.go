@@ -24,6 +24,7 @@ const (
 	exitSilent = 3 // no supervisor answers
 	exitUndone = 4 // an upgrade failed, and the old cluster serves (again)
 	exitHeld   = 5 // an upgrade goes neither on nor back without an operator
+	exitNotYet = 6 // an order is carried out, and the cluster is not whole again in time
 )
 
 const exitCodes = `

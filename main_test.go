@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -43,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"supervisor": fakeSupervisor,
 			"exitcode":   exitCode,
 			"looked":     looked,
+			"asked":      asked,
 		},
 	})
 }
@@ -68,6 +70,13 @@ func fakeSupervisor(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(s.Close()) })
+}
+
+// asked compares the latest order that the supervisor took.
+func asked(ts *testscript.TestScript, _ bool, args []string) {
+	if got := ts.Value(theFake).(*fake).st.Load().Why; got != "an operator asked for "+args[0] {
+		ts.Fatalf("%s, want %s", got, args[0])
+	}
 }
 
 // looked waits until the state was looked at so many times.
@@ -106,16 +115,29 @@ type fake struct {
 	st    atomic.Pointer[node.State]
 	peers []node.State
 	reads atomic.Int64
+
+	ordered atomic.Bool
 }
 
 func (f *fake) Fleet() []node.State { return f.peers }
 
 func (f *fake) State() node.State {
 	defer f.reads.Add(1)
-	return *f.st.Load()
+	st := *f.st.Load()
+	if st.Cluster != nil && f.ordered.Load() {
+		st.Time = time.Now() // it looks again after an order
+		c := *st.Cluster
+		c.Peers = slices.Clone(c.Peers)
+		for i := range c.Peers {
+			c.Peers[i].Age = 0
+		}
+		st.Cluster = &c
+	}
+	return st
 }
 
 func (f *fake) set(phase node.Phase, why string) {
+	f.ordered.Store(true)
 	st := f.State()
 	st.Phase, st.Why, st.Ready = phase, why, phase == node.Running
 	f.st.Store(&st)

@@ -114,7 +114,7 @@ func reclone(t *testing.T, c *testbed.Cluster, n *testbed.Node) {
 	t.Helper()
 	before := started(waitFor(c, n, "answers", func(testbed.View) bool { return true }))
 	n.Eventually(2*long, n.Host+" takes the order to copy the primary anew", func() bool {
-		r, err := n.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "reclone", "--yes"}})
+		r, err := n.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "reclone", "--no-wait", "--yes"}})
 		return err == nil && r.Code == 0 // it is refused while no primary answers, which on a busy machine happens
 	})
 	waitFor(c, n, "copies, or has copied", func(v testbed.View) bool {

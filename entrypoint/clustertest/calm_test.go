@@ -92,7 +92,7 @@ func (g *gauge) lap() time.Duration {
 func handOver(t *testing.T, p *testbed.Node, args ...string) {
 	t.Helper()
 	p.Eventually(2*long, p.Host+" hands over", func() bool {
-		r := p.Exec(append([]string{"pgbaton", "switchover", "--yes"}, args...)...)
+		r := p.Exec(append([]string{"pgbaton", "switchover", "--no-wait", "--yes"}, args...)...)
 		if r.Code != 0 {
 			t.Logf("switchover of %s: %s", p.Host, strings.TrimSpace(r.Stderr))
 		}

@@ -19,7 +19,7 @@ func TestSupervisorsKilledAtAnyMomentOfASwitchoverLoseNothing(t *testing.T) {
 		load.Lap()
 		var ordered sync.WaitGroup
 		ordered.Go(func() {
-			_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--yes"}})
+			_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--no-wait", "--yes"}})
 		})
 		at := time.Duration(r.IntN(400)) * time.Millisecond
 		time.Sleep(at)

@@ -97,7 +97,7 @@ func kinds() []trouble {
 		{"switchover", func(t *testing.T, _ *rand.Rand, c *testbed.Cluster, _ *testbed.Node) func() {
 			if p := c.Primary(); p != nil {
 				// It may be refused, or cut off, and must do no harm then.
-				_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--yes"}})
+				_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--no-wait", "--yes"}})
 			}
 			return nil
 		}},

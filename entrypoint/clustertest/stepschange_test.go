@@ -51,7 +51,7 @@ func (s *stage) order(n *testbed.Node, args ...string) {
 	ctx, cancel := context.WithTimeout(s.ctx, long)
 	defer cancel()
 	for ctx.Err() == nil {
-		r, err := n.TryDo(ctx, testbed.Command{Args: append([]string{"pgbaton"}, args...)})
+		r, err := n.TryDo(ctx, testbed.Command{Args: append([]string{"pgbaton"}, append(args, "--no-wait")...)})
 		if err == nil && r.Code == 0 {
 			return
 		}
@@ -107,7 +107,7 @@ func changes() []change {
 			heir := s.new
 			s.undo = append(s.undo, func() { // who paused it comes back to resume it
 				heir.Eventually(2*long, heir.Host+" takes the order to resume", func() bool {
-					r, err := heir.TryDo(s.t.Context(), testbed.Command{Args: []string{"pgbaton", "resume", "--yes"}})
+					r, err := heir.TryDo(s.t.Context(), testbed.Command{Args: []string{"pgbaton", "resume", "--no-wait", "--yes"}})
 					return err == nil && r.Code == 0
 				})
 			})

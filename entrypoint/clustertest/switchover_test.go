@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -37,6 +38,27 @@ func TestASwitchoverToAStandbyThatIsNotTheHeir(t *testing.T) {
 	handOver(t, p, "--to", other.Host)
 	expect(t, c.WaitWhole(2*long), other, "the switchover")
 	flowing(t, load)
+
+	// An order ends when the next fault is covered too.
+	p = c.WaitWhole(long)
+	said := ""
+	p.Eventually(2*long, "a switchover that ends with a whole cluster", func() bool {
+		if p = c.Primary(); p == nil {
+			return false
+		}
+		r := p.Exec("pgbaton", "switchover", "--yes")
+		said = r.Stdout
+		return r.Code == 0
+	})
+	who := regexp.MustCompile(`^` + p.Host + ` has handed over: (n\d) is the primary since \S+ \S+ UTC, (n\d) is its armed heir`).FindStringSubmatch(said)
+	if who == nil {
+		t.Fatalf("the switchover of %s ended with %q", p.Host, said)
+	}
+	c.Node(who[1]).Kill9()
+	becomes(c, c.Node(who[2]))
+	flowing(t, load)
+	c.Node(who[1]).Start()
+	c.WaitWhole(2 * long)
 	t.Log(c.Audit(load))
 }
 

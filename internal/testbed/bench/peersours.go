@@ -12,5 +12,5 @@ func startOurs(tb testbed.TB, image string) contested {
 func (c oursContested) Whole() *testbed.Container { return c.WaitWhole(settle).Container }
 
 func (c oursContested) Switchover(from *testbed.Container) {
-	from.MustExec("pgbaton", "switchover", "--yes")
+	from.MustExec("pgbaton", "switchover", "--no-wait", "--yes")
 }

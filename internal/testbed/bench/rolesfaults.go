@@ -16,7 +16,7 @@ func (p *pair) measureSwitchovers(t *table, n int) {
 	var worst, gaps, before []time.Duration
 	for i := range n {
 		progress("switchover %d of %d", i+1, n)
-		r := p.round(func(old *testbed.Node) { old.MustExec("pgbaton", "switchover", "--yes") })
+		r := p.round(func(old *testbed.Node) { old.MustExec("pgbaton", "switchover", "--no-wait", "--yes") })
 		worst, gaps = append(worst, r.seen.WorstWriter), append(gaps, r.seen.Gap)
 		asked := said(r.old.LogsSince(r.began), orderLine, r.began)
 		stop := said(r.old.LogsSince(r.began), told, r.began)

@@ -75,11 +75,11 @@ func (s *clusterStory) quiet() {
 }
 
 func (s *clusterStory) switchover() {
-	s.chapter("`pgbaton switchover`: the primary hands over to its heir")
+	s.chapter("`pgbaton switchover --no-wait`: the primary hands over to its heir")
 	s.during("switchover", "switchover", func(p *testbed.Node) {
 		began := time.Now()
-		p.MustExec("pgbaton", "switchover", "--yes")
-		s.say("`pgbaton switchover` on %s ended after %s", p.Host, since(began))
+		p.MustExec("pgbaton", "switchover", "--no-wait", "--yes")
+		s.say("`pgbaton switchover --no-wait` on %s ended after %s", p.Host, since(began))
 		s.inherited(p, began)
 	})
 }
