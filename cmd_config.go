@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgbaton/pgbaton/internal/config"
+	"github.com/pgbaton/pgbaton/internal/node"
 )
 
 func newConfig() *cobra.Command {
@@ -49,9 +50,24 @@ from. Secrets are shown as ***.`,
 		if err != nil {
 			return &failed{exitNo, err}
 		}
-		return printRows(cmd.OutOrStdout(), config.Print(s), *output)
+		rows := config.Print(s)
+		if st, err := newClient().State(cmd.Context()); err == nil { // else what it would be is not known
+			rows = inEffect(rows, st)
+		}
+		return printRows(cmd.OutOrStdout(), rows, *output)
 	}
 	return cmd
+}
+
+// inEffect puts in what the supervisor of this container found for settings that
+// have no value of their own.
+func inEffect(rows []config.Row, st node.State) []config.Row {
+	for i := range rows {
+		if rows[i].Name == "volume" && rows[i].Value == "" {
+			rows[i].Value = st.Volume
+		}
+	}
+	return rows
 }
 
 func printRows(w io.Writer, rows []config.Row, f format) error {
@@ -63,7 +79,11 @@ func printRows(w io.Writer, rows []config.Row, f format) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "SETTING\tFROM\tVALUE")
 	for _, r := range rows {
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Env, r.Source, r.Value)
+		value := r.Value
+		if value == "" {
+			value = "(" + config.DefaultText(r.Name) + ")"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Env, r.Source, value)
 	}
 	return tw.Flush()
 }

@@ -229,9 +229,9 @@ func (r *roller) giveUp(why string) error {
 // rollingFacts is what the node that was asked knows of its cluster. Nodes tell
 // times by their own clocks: what counts is how long ago something was.
 func rollingFacts(f nodeapi.Fleet, now, since, begun time.Time) rolling.Facts {
-	facts := rolling.Facts{Since: since, Begun: begun}
+	facts := rolling.Facts{Since: since, Asked: begun.Add(-snapshotAge), Begun: begun}
 	add := func(st node.State, age time.Duration) {
-		n := rolling.Node{State: st}
+		n := rolling.Node{State: st, Seen: f.Node.Time.Add(-age)}
 		here := func(t time.Time) time.Time { return now.Add(-age - st.Time.Sub(t)) }
 		if st.Postmaster != nil {
 			n.Started = here(st.Postmaster.Started)

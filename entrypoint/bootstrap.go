@@ -146,10 +146,12 @@ func (b *bootstrap) initdb(ctx context.Context, dir string) error {
 	if b.off.WalDir != "" {
 		args = append(args, "--waldir="+b.off.WalDir)
 	}
+	out := &renamer{w: os.Stdout, from: dir, to: b.place.pgdata} // the user's from a moment later on
+	defer out.flush()
 	return proc.Run(ctx, proc.Spec{
 		Path: b.bin.Path("initdb"), Args: slices.Concat(args, extra, b.extra),
 		Env: setEnv(b.env, "PGDATA", dir), Dir: "/", User: &b.user,
-		Stdout: os.Stdout, Stderr: os.Stderr, Extra: []*os.File{secret},
+		Stdout: out, Stderr: os.Stderr, Extra: []*os.File{secret},
 	})
 }
 

@@ -209,6 +209,9 @@ func loses(f *notify.Facts) string {
 	case notify.SilenceBoth:
 		return "commits that had not reached the standby are lost when it takes over, and a partition makes two histories of which one is kept aside"
 	}
+	if p, found := f.Primary(); !servesHere(f) && (!found || !p.Answers) {
+		return unledLoses(f.Self.Record)
+	}
 	if r != nil && r.Primary && r.Heir == nil {
 		return "nothing is lost as long as the primary's volume is not: no heir is armed, so nobody takes over until one is"
 	}
@@ -216,4 +219,19 @@ func loses(f *notify.Facts) string {
 		return arbiterLoses(f.Arbiter)
 	}
 	return "nothing acknowledged is lost: commits wait for the armed heir, and wait on when it is silent, until it answers or an operator says `pgbaton alone --force`"
+}
+
+// servesHere reports whether this node is a primary, whatever its server does.
+func servesHere(f *notify.Facts) bool {
+	r := f.Self.Record
+	return r != nil && r.Primary && r.Released == nil
+}
+
+// unledLoses is for a node that hears no primary.
+func unledLoses(r *node.Record) string {
+	const text = "no primary answers, so nothing is acknowledged and nothing more is lost by waiting; "
+	if r != nil && r.Armed != nil {
+		return text + "this node is the armed heir and has every acknowledged commit: it takes over once the silence is certain, or by `pgbaton promote`"
+	}
+	return text + "this node is not armed: `pgbaton promote --force` makes it the primary, and loses the commits that are missing here"
 }

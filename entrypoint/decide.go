@@ -51,6 +51,7 @@ type facts struct {
 	stray     bool          // its process lives here, with other options than the last server of this supervisor's
 
 	server    serverState
+	recovers  bool      // its start replays WAL: after a crash, as a standby, from a backup
 	says      string    // what it wrote into postmaster.pid: ready, standby, stopping
 	told      node.Mode // the strongest mode the server was told to stop with; empty: none
 	leftovers int       // processes of a postmaster that is gone
@@ -326,7 +327,9 @@ var rows = []row{
 	},
 	{
 		func(f facts) bool { return f.server == serverStarting },
-		always(verdict{do: actWait, phase: node.Recovering, why: "postgres was started and does not accept connections yet"}),
+		func(f facts) verdict {
+			return verdict{do: actWait, phase: startPhase(f), why: "postgres was started and does not accept connections yet"}
+		},
 	},
 
 	// It does not run: whose volume is it?
@@ -472,7 +475,7 @@ var rows = []row{
 	},
 	{
 		func(f facts) bool { return f.data == dataCluster },
-		always(verdict{do: actStart, phase: node.Recovering, why: "starting postgres"}),
+		func(f facts) verdict { return verdict{do: actStart, phase: startPhase(f), why: "starting postgres"} },
 	},
 	{
 		func(facts) bool { return true },
@@ -510,6 +513,14 @@ func rolePhase(do notify.Action) node.Phase {
 // container, or a standby's server alone, ends.
 func leaves(f facts) bool {
 	return f.parting && (f.ending || f.halted && f.server != serverNone && f.told == "")
+}
+
+// startPhase is the phase of a node whose server starts.
+func startPhase(f facts) node.Phase {
+	if f.recovers {
+		return node.Recovering
+	}
+	return node.Starting
 }
 
 func stopPhase(f facts) node.Phase {

@@ -39,7 +39,7 @@ func TestDecide(t *testing.T) {
 			facts{now: noon, lock: lockOurs, pidFile: pidFileForeign, watchable: true, pidHolder: "x"},
 			actWatch, node.Waiting, "once a minute",
 		},
-		{"starts a whole cluster", servable(nil), actStart, node.Recovering, "starting postgres"},
+		{"starts a whole cluster", servable(nil), actStart, node.Starting, "starting postgres"},
 		{"initialises an empty directory", servable(func(f *facts) { f.data = dataEmpty }), actInitialize, node.Initializing, "empty"},
 		{"keeps a half-made cluster aside and never serves it", servable(func(f *facts) { f.data, f.initState = dataHalfMade, "initdb" }), actSetAside, node.Initializing, "initdb"},
 		{"holds in front of an obstacle", servable(func(f *facts) { f.obstacle = "no programs of 15" }), actWait, node.Holding, "no programs of 15"},
@@ -65,7 +65,7 @@ func TestDecide(t *testing.T) {
 			"shuts it down before the container ends",
 			servable(func(f *facts) { f.pidFile, f.halted, f.ending = pidFileAlive, true, true }), actEvict, node.Ending, "shut down first",
 		},
-		{"a pid file of our own dead server is no reason to wait", servable(func(f *facts) { f.pidFile = pidFileStale }), actStart, node.Recovering, "starting"},
+		{"a pid file of our own dead server is no reason to wait", servable(func(f *facts) { f.pidFile = pidFileStale }), actStart, node.Starting, "starting"},
 		{"moves a cluster below its mount before it prepares anything", facts{now: noon, lock: lockOurs, moving: true}, actMove, node.Starting, "below"},
 		{"serves nothing that is half moved", servable(func(f *facts) { f.moving = true }), actMove, node.Starting, "below"},
 		{"holds in front of what hinders a move", servable(func(f *facts) { f.moving, f.obstacle = true, "a path" }), actWait, node.Holding, "a path"},
@@ -88,7 +88,7 @@ func TestDecide(t *testing.T) {
 		{
 			"starts when nobody has opened it for 70 s",
 			servable(func(f *facts) { f.pidFile, f.watchable, f.quiet = pidFileForeign, true, quietFor }),
-			actStart, node.Recovering, "starting",
+			actStart, node.Starting, "starting",
 		},
 		{
 			"holds where a file system does not show who opens it",
@@ -98,7 +98,7 @@ func TestDecide(t *testing.T) {
 		{
 			"believes an operator who says that it is stale",
 			servable(func(f *facts) { f.pidFile, f.vouched = pidFileForeign, true }),
-			actStart, node.Recovering, "starting",
+			actStart, node.Starting, "starting",
 		},
 		{
 			"a foreign pid file also protects a directory that looks half-made",
@@ -110,7 +110,9 @@ func TestDecide(t *testing.T) {
 		{"says that postgres runs", servable(func(f *facts) { f.server = serverUp }), actWait, node.Running, "accepts"},
 		{"says that a warm standby lets nobody in", servable(func(f *facts) { f.server, f.says = serverUp, "standby" }), actWait, node.Recovering, "hot_standby"},
 		{"sees a shutdown that it did not order", servable(func(f *facts) { f.server, f.says = serverUp, "stopping" }), actWait, node.Stopping, "somebody else"},
-		{"says that postgres starts", servable(func(f *facts) { f.server = serverStarting }), actWait, node.Recovering, "not accept"},
+		{"says that postgres starts", servable(func(f *facts) { f.server = serverStarting }), actWait, node.Starting, "not accept"},
+		{"says that it recovers where its start replays WAL", servable(func(f *facts) { f.server, f.recovers = serverStarting, true }), actWait, node.Recovering, "not accept"},
+		{"says so before it starts", servable(func(f *facts) { f.recovers = true }), actStart, node.Recovering, "starting postgres"},
 
 		{"ends a job when the container is to end", servable(func(f *facts) { f.ending, f.job = true, "initialising" }), actCancel, node.Ending, "asked to stop"},
 		{"tells a running server to stop", servable(func(f *facts) { f.ending, f.server = true, serverUp }), actStop, node.Ending, "fast"},
@@ -182,7 +184,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"restarts it when the pause is over",
-			servable(func(f *facts) { f.exited, f.served, f.nextStart = true, true, noon }), actStart, node.Recovering, "starting",
+			servable(func(f *facts) { f.exited, f.served, f.nextStart = true, true, noon }), actStart, node.Starting, "starting",
 		},
 		{
 			"ends instead where PGBATON_ON_EXIT says so",
@@ -206,7 +208,7 @@ func TestDecide(t *testing.T) {
 		{
 			"restarts a server that dies while an upgrade is prepared",
 			servable(func(f *facts) { f.upgrade, f.exited, f.served = upgrade.Beside, true, true }),
-			actStart, node.Recovering, "starting",
+			actStart, node.Starting, "starting",
 		},
 		{
 			"stops the server for the upgrade",

@@ -2,11 +2,14 @@ package entrypoint
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/config"
 	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/internal/proc"
 )
 
@@ -41,6 +44,8 @@ func (s *supervisor) look() facts {
 		f.server, f.told, f.says = serverStarting, s.server.told, s.server.file.Status
 		if s.server.ready {
 			f.server = serverUp
+		} else if s.volume != nil {
+			f.recovers = s.replays(s.volume.place.pgdata, true)
 		}
 		return f
 	}
@@ -56,11 +61,27 @@ func (s *supervisor) look() facts {
 		if v.watch != nil {
 			f.quiet = v.watch.quiet(now)
 		}
+		f.recovers = v.data == dataCluster && s.replays(v.place.pgdata, false)
 	}
 	if s.restarts > 0 || s.past.Exited {
 		f.leftovers = len(s.findLeftovers())
 	}
 	return f
+}
+
+// replays reports whether a start of the server replays WAL. One that has begun
+// says so itself, in pg_control.
+func (s *supervisor) replays(pgdata string, begun bool) bool {
+	for _, signal := range []string{"recovery.signal", "standby.signal"} {
+		if exists(filepath.Join(pgdata, signal)) {
+			return true
+		}
+	}
+	c, err := s.readControl(pgdata)
+	if begun {
+		return err == nil && strings.Contains(c.State, "recovery")
+	}
+	return err == nil && c.State != pg.ShutDown
 }
 
 func (s *supervisor) findLeftovers() []proc.Info {

@@ -20,6 +20,8 @@ func TestWhatCanBeLostIsSaidWithTheArbiterThereAndAway(t *testing.T) {
 		{"no arbiter", nil, primary, "wait on when it is silent"},
 		{"it answers", &notify.Arbiter{Answers: true}, primary, "the primary goes on alone"},
 		{"it is away", &notify.Arbiter{}, primary, "the arbiter (etcd) does not answer"},
+		{"no primary, an armed heir", nil, &node.Record{Armed: &node.Armed{}}, "no primary answers, so nothing is acknowledged and nothing more is lost by waiting; this node is the armed heir"},
+		{"no primary and no heir", &notify.Arbiter{Answers: true}, &node.Record{}, "`pgbaton promote --force` makes it the primary, and loses"},
 		{"nobody is armed", &notify.Arbiter{Answers: true}, &node.Record{Primary: true}, "no heir is armed"},
 	} {
 		f := notify.Facts{Policy: notify.Policy{OnSilence: notify.SilencePromote}, Self: notify.Self{Record: row.record}, Arbiter: row.arbiter}

@@ -65,6 +65,9 @@ const (
 	// dryFor is how long a standby may fail to stream before its history is
 	// compared again.
 	dryFor = 5 * time.Second
+	// dryLong is how long it may fail before that counts as something for an
+	// operator: PostgreSQL itself tries again every 5 s.
+	dryLong = 20 * time.Second
 	// lookAround is how long a primary without an heir that was down asks its
 	// peers before it opens, under SilenceBoth.
 	lookAround = 3 * time.Second

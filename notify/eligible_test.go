@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -106,7 +107,24 @@ func TestTargetsOfAHandover(t *testing.T) {
 			t.Errorf("%q: %s", name, why)
 		}
 	}
+	for name, c := range map[string]struct {
+		change func(*Facts)
+		why    string
+	}{
+		"n9": {func(*Facts) {}, "no node of this cluster that ever answered here is called n9; there are n1, n2, n3"},
+		"n2": {func(f *Facts) { f.Peers[0].State.Cluster.Record.Paused = true }, "n2 cannot take over: it is paused"},
+		"n3": {func(f *Facts) { f.Peers[1].Answers = false }, "n3 does not answer"},
+	} {
+		f := asPrimary()
+		c.change(&f)
+		if why := f.NoTarget(name); !strings.Contains(why, c.why) {
+			t.Errorf("%s: %s", name, why)
+		}
+	}
 	f.Self.Senders = nil
+	if why := f.NoTarget("n2"); !strings.Contains(why, "n2 does not stream from here") {
+		t.Error(why)
+	}
 	if f.NoTarget("") == "" {
 		t.Error("nobody streams")
 	}

@@ -66,6 +66,8 @@ func following(f *Facts) (Verdict, bool) {
 		return yes(Hold, p.name(), "%s", why)
 	case way != WayFollow:
 		return yes(Stop, p.name(), "%s: the server stops for that", why)
+	case same && s.Following == p.name() && s.Dry < dryLong:
+		return yes(Hold, p.name(), "%s does not stream to this node yet; PostgreSQL tries again every few seconds", p.name())
 	case same && s.Following == p.name():
 		return yes(Hold, p.name(), "%s does not stream to this node; its log and this one's say why. `pgbaton reclone` copies it anew", p.name())
 	}

@@ -39,6 +39,7 @@ func TestAStandbyOfAKnownPrimary(t *testing.T) {
 		{name: "although it is paused", change: func(f *Facts) { f.Self.Record.Reached, f.Self.Record.Paused = false, true }, do: Write, record: func(r *node.Record) bool { return r.Reached && r.Paused }},
 		{name: "the primary's promotion came to be complete", change: func(f *Facts) { f.Self.Record.Promotions[0].Timeline = 0 }, do: Write, record: func(r *node.Record) bool { return r.Newest().Timeline == 1 }},
 		{name: "its stream is gone for a moment", change: func(f *Facts) { f.Self.Streaming = false }, do: Wait, target: "n1"},
+		{name: "its stream is gone for longer than PostgreSQL takes to try again", change: func(f *Facts) { f.Self.Streaming, f.Self.Dry = false, dryLong }, do: Hold, target: "n1"},
 		{name: "its stream is gone for a while", change: dry, do: Hold, target: "n1"},
 		{name: "it is paused", change: all(dry, func(f *Facts) { f.Self.Record.Paused = true }), do: Wait},
 		{name: "another is the primary: it lets go of the old one", change: newer, do: Follow},

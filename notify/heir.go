@@ -128,6 +128,8 @@ func (f *Facts) steady() string {
 		return "this node is the primary; no heir is armed, and commits wait for nobody: " + f.Strangers()
 	case r.Heir == nil && f.stalled() != "":
 		return "this node is the primary; no heir is armed, and commits wait for nobody: " + f.stalled()
+	case r.Heir == nil && f.kept() != "":
+		return "this node is the primary; no standby is ready to be the heir, and commits wait for nobody: " + f.kept()
 	case r.Heir == nil:
 		return "this node is the primary; no standby is ready to be the heir, and commits wait for nobody"
 	case f.isArmed(r.Heir.Node):

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgbaton/pgbaton/internal/node"
@@ -208,8 +209,60 @@ func (f *Facts) NoTarget(name string) string {
 			return ""
 		}
 	}
-	if p, found := f.answering(name); found && p.cluster().Stalled != "" {
-		return name + " cannot take over: " + p.cluster().Stalled
+	p, known := f.peer(name)
+	switch {
+	case !known:
+		return fmt.Sprintf("no node of this cluster that ever answered here is called %s; there are %s", name, f.names())
+	case !p.Answers:
+		return name + " does not answer"
+	case !f.sends(name):
+		return name + " does not stream from here as a copy of this node"
 	}
-	return name + " does not stream from here, or its supervisor does not answer, or it is too far behind"
+	if why := f.unready(p); why != "" {
+		return name + " cannot take over: " + why
+	}
+	return name + " cannot take over yet: it is too far behind, or still learns who is the primary"
+}
+
+// names are the cluster's nodes as far as they are known, this one first.
+func (f *Facts) names() string {
+	names := []string{f.Policy.Node}
+	for _, p := range f.ours() {
+		if !slices.Contains(names, p.name()) {
+			names = append(names, p.name())
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// unready says why a standby that answers cannot be the heir, by what it says of
+// itself; empty: nothing is known.
+func (f *Facts) unready(p Peer) string {
+	c, r := p.cluster(), p.record()
+	switch {
+	case r != nil && r.Paused:
+		return "it is paused (`pgbaton resume` there ends that)"
+	case c.Leaving:
+		return "it is about to end"
+	case c.Building || c.Empty:
+		return "it has no data yet"
+	case c.Cramped:
+		return "its disk is full"
+	}
+	return c.Stalled
+}
+
+// kept says why the standbys that answer are not ready to be the heir, as far as
+// that is known; empty: nothing is.
+func (f *Facts) kept() string {
+	var why []string
+	for _, p := range f.ours() {
+		if r := p.record(); !p.Answers || r == nil || r.Primary {
+			continue
+		}
+		if text := f.unready(p); text != "" {
+			why = append(why, p.name()+": "+text)
+		}
+	}
+	return strings.Join(why, "; ")
 }

@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Source says where a setting's value came from.
 type Source string
@@ -25,3 +28,13 @@ type Row struct {
 // `pgbaton config print` as a table or as JSON. It is empty for Settings that
 // Load did not make.
 func Print(s Settings) []Row { return slices.Clone(s.rows) }
+
+// DefaultText is what it means that a setting has no value, in words.
+func DefaultText(name string) string {
+	for _, s := range table {
+		if s.Name == name && s.DefaultText != "" {
+			return strings.ReplaceAll(s.DefaultText, "`", "")
+		}
+	}
+	return "empty"
+}

@@ -14,10 +14,10 @@ type Phase string
 
 // The phases, in the order in which a node usually passes them.
 const (
-	Starting     Phase = "starting"     // looking at the volume; nothing touched yet
+	Starting     Phase = "starting"     // looking at the volume, with nothing touched yet; or postgres was started and does not accept connections yet
 	Waiting      Phase = "waiting"      // another container or server may own the data directory
 	Initializing Phase = "initializing" // initdb, temporary server and init scripts
-	Recovering   Phase = "recovering"   // postgres was started and does not accept connections yet
+	Recovering   Phase = "recovering"   // postgres was started and replays WAL: after a crash, as a standby, from a backup
 	Running      Phase = "running"      // postgres accepts connections
 	Stopping     Phase = "stopping"     // postgres was asked to stop
 	Stopped      Phase = "stopped"      // postgres is down because somebody wanted it so

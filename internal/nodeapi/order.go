@@ -73,7 +73,7 @@ func (a *api) admitPeer(w http.ResponseWriter, r *http.Request) bool {
 		who = fmt.Sprintf("uid %d", uid)
 	}
 	writeError(w, http.StatusForbidden, who+" may look but not give orders; nothing was done",
-		fmt.Sprintf("give orders as root or as uid %d", os.Geteuid()))
+		"give orders as root or as the server's user (postgres)")
 	return false
 }
 

@@ -35,6 +35,7 @@ type Facts struct {
 	Nodes  []Node    // the cluster's, each once; the one that was asked comes first
 	Silent []string  // a sentence for each peer that does not answer
 	Since  time.Time // restart every server that was started before; zero: those with settings that wait for a restart
+	Asked  time.Time // what a node said before this may be over
 	Begun  time.Time // what a server told of its settings before this is too old
 }
 
@@ -43,6 +44,7 @@ type Node struct {
 	node.State
 	Started time.Time // of its server, by the clock of Facts; zero while none runs
 	Told    time.Time // when the server told of its settings last, by that clock
+	Seen    time.Time // when the node said this, by that clock
 }
 
 // Next is pure: the same facts give the same step. The rows are tried in order.
@@ -99,6 +101,8 @@ func strangers(f *Facts) (Step, bool) {
 func stopped(f *Facts) (Step, bool) {
 	for _, n := range f.Nodes {
 		switch {
+		case n.Seen.Before(f.Asked):
+			return yes(Wait, "", "%s has not answered since this began", n.Node) // an order of a moment ago may have changed that
 		case n.Halted:
 			if n.Phase == node.Stopped {
 				return yes(Refuse, "", "postgres is stopped on %s by `pgbaton stop`: `pgbaton start` there first", n.Node)

@@ -27,7 +27,7 @@ func whole() Facts {
 				Server:  &node.Server{Pending: pending("max_connections", "100", "200"), Limits: []node.Limit{{Name: "max_connections", Now: 100, Next: 200}}},
 				Cluster: &node.Cluster{Name: "main", OnSilence: "promote", Why: "because", Record: &node.Record{Promotions: promotion}},
 			},
-			Started: noon.Add(-time.Hour), Told: noon.Add(time.Second),
+			Started: noon.Add(-time.Hour), Told: noon.Add(time.Second), Seen: noon,
 		}
 	}
 	n1, n2, n3 := one("n1", node.Primary), one("n2", node.Standby), one("n3", node.Standby)
@@ -36,7 +36,7 @@ func whole() Facts {
 		n.Cluster.Streaming, n.Cluster.Following = true, "n1"
 	}
 	n2.Cluster.Record.Armed = &node.Armed{Primary: "n1", Epoch: 1, Promotion: "p1"}
-	return Facts{Nodes: []Node{n3, n1, n2}, Begun: noon}
+	return Facts{Nodes: []Node{n3, n1, n2}, Asked: noon, Begun: noon}
 }
 
 // of is a node of the facts by its name, to be changed.
@@ -67,6 +67,9 @@ func TestTheNextStepOfARollingRestart(t *testing.T) {
 	}{
 		"the standby that is not the heir comes first": {func(*Facts) {}, Restart, "n3", "max_connections 100 → 200"},
 		"also where the heir is the first of them":     {func(f *Facts) { slices.Reverse(f.Nodes) }, Restart, "n3", ""},
+		"an answer of before says nothing of what was ordered since": {func(f *Facts) {
+			f.of("n2").Cluster.Record.Paused, f.of("n2").Seen = true, noon.Add(-time.Second)
+		}, Wait, "", "n2 has not answered since this began"},
 		"then the heir":               {func(f *Facts) { f.restarted("n3") }, Restart, "n2", "max_connections"},
 		"then the primary hands over": {func(f *Facts) { f.restarted("n3", "n2") }, Switchover, "n1", "max_connections"},
 		"then nothing":                {func(f *Facts) { f.restarted("n1", "n2", "n3") }, Done, "", "no setting waits"},

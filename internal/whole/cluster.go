@@ -215,6 +215,13 @@ func amiss(p, st node.State) string {
 		return fmt.Sprintf("%s is no running standby: %s", st.Node, doing(st))
 	case !c.Streaming || c.Following != p.Node:
 		return fmt.Sprintf("%s does not stream from %s", st.Node, p.Node)
+	case c.Stalled != "":
+		return fmt.Sprintf("%s streams, but %s", st.Node, c.Stalled)
+	}
+	for _, s := range p.Cluster.Senders {
+		if s.Node == st.Node && s.Ahead {
+			return fmt.Sprintf("%s has WAL that the primary %s has not written: it is no copy of it; see the warnings of %s", st.Node, p.Node, p.Node)
+		}
 	}
 	return ""
 }

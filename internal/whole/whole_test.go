@@ -125,6 +125,8 @@ func TestTheVerdictOnAWholeCluster(t *testing.T) {
 		"another standby than the heir is silent":                    {func(f *Facts) { *f = *seenBy(f, "n1"); f.silence("n3") }, node.Degraded, CodeNode, "n3 does not answer", ""},
 		"another standby than the heir does not stream":              {func(f *Facts) { f.Node.Cluster.Streaming = false }, node.Degraded, CodeNode, "n3 does not stream from n1", "n3 does not stream from n1"},
 		"another standby than the heir follows somebody else":        {func(f *Facts) { f.Node.Cluster.Following = "n2" }, node.Degraded, CodeNode, "n3 does not stream from n1", "n3 does not stream"},
+		"another standby than the heir does not replay":              {func(f *Facts) { f.Node.Cluster.Stalled = "its replay is paused" }, node.Degraded, CodeNode, "n3 streams, but its replay is paused", "n3 streams, but"},
+		"another standby than the heir is ahead of the primary":      {func(f *Facts) { f.of("n1").Cluster.Senders[1].Ahead = true }, node.Degraded, CodeNode, "n3 has WAL that the primary n1 has not written", "n3 has WAL"},
 		"another standby than the heir is stopped":                   {func(f *Facts) { stop(f, "n3") }, node.Degraded, CodeNode, "n3 is no running standby: stopped: an operator", "n3 is no running standby"},
 		"another standby than the heir is copied":                    {func(f *Facts) { f.Node.Cluster.Building = true }, node.Degraded, CodeNode, "n3 is being built: because of n3", "n3 is being built"},
 		"another standby than the heir is paused":                    {func(f *Facts) { f.Node.Cluster.Record.Paused = true }, node.Degraded, CodeNode, "n3 is paused: `pgbaton resume` there", ""},
