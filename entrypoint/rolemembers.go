@@ -240,7 +240,7 @@ func (s *supervisor) peerView(p notify.Peer, failed error) node.Peer {
 	case failed != nil:
 		v.Error = failed.Error()
 	case p.State == nil && p.Member != "":
-		v.Error = p.Member + " does not answer, and PGBATON_PEERS leads to it nowhere"
+		v.Error = "no answer from " + p.Member + ": nothing in PGBATON_PEERS leads to it"
 		if p.Host != "" && !p.Asked {
 			v.Error = p.Member + " was not asked yet"
 		}

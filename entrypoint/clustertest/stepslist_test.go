@@ -16,11 +16,11 @@ var passes = []struct {
 	onNew  bool
 	files  string
 }{
-	{"switchover", false, "standby.signal*2 role.json*5 replication.pass postgresql.auto.conf postmaster.json"},
-	{"switchover", true, "role.json*4 promote unname prove"},
+	{"switchover", false, "standby.signal*2 role.json*5 members.json replication.pass postgresql.auto.conf postmaster.json"},
+	{"switchover", true, "role.json*4 members.json promote unname prove"},
 	{"proof of death", false, "standby.signal*4 role.json*5 postgresql.auto.conf*2 report.json copy.json postmaster.json"},
 	{"proof of death", true, "role.json*4 promote unname prove"},
-	{"promotion on silence", true, "role.json*2 promote unname"},
+	{"promotion on silence", true, "role.json*2 members.json promote unname"},
 	{"return of a killed primary", false, "role.json*5 standby.signal*3 postgresql.auto.conf*2 report.json copy.json postmaster.json"},
 	{"return of a killed primary", true, "role.json*2 prove"},
 	{"return by a rewind", false, "role.json*5 report.json copy.json standby.signal*2 postgresql.auto.conf postmaster.json"},
@@ -28,15 +28,15 @@ var passes = []struct {
 	{"return with a pid file", false, "postmaster.pid"},
 	{"docker stop of the primary", false, "standby.signal*2 role.json*5 postgresql.auto.conf postmaster.json"},
 	{"docker stop of the primary", true, "role.json*4 promote unname prove"},
-	{"docker stop of the heir", false, "role.json*3 unname prove"},
+	{"docker stop of the heir", false, "role.json*3 members.json unname prove"},
 	{"docker stop of the heir", true, "role.json*6 standby.signal postmaster.json"},
 	{"pause and resume", false, "role.json*3 unname prove"},
 	{"pause and resume", true, "role.json*6"},
 	{"new copy on order", false, "role.json*3 unname prove"},
 	{"new copy on order", true, "role.json*8 copy.json*2 PG_VERSION*2 clone standby.signal*2 postgresql.auto.conf postmaster.json"},
 	{"copy of a lost volume", false, "role.json*3 unname prove"},
-	{"copy of a lost volume", true, "role.json*5 copy.json clone PG_VERSION reserve standby.signal*2 postgresql.auto.conf cluster.json postmaster.json"},
-	{"start of all", false, "role.json*3 postgresql.auto.conf postmaster.json unname prove"},
+	{"copy of a lost volume", true, "role.json*5 members.json copy.json clone PG_VERSION reserve standby.signal*2 postgresql.auto.conf cluster.json postmaster.json"},
+	{"start of all", false, "role.json*3 members.json postgresql.auto.conf postmaster.json unname prove"},
 	{"start of all", true, "role.json*5 standby.signal postmaster.json"},
 	{"start of the heir first", false, "role.json*3 postgresql.auto.conf postmaster.json unname prove"},
 	{"start of the heir first", true, "role.json*4 standby.signal postgresql.auto.conf postmaster.json follow"},
@@ -45,7 +45,7 @@ var passes = []struct {
 }
 
 // birth is what the first node of a new cluster passes, until it has an heir.
-const birth = "init.json initdb PG_VERSION pg_hba.conf role.json*3 cluster.json postmaster.json reserve unname prove"
+const birth = "init.json initdb PG_VERSION pg_hba.conf role.json*3 members.json cluster.json postmaster.json reserve unname prove"
 
 // moments are those of a file's operations.
 func moments(file string) []string {

@@ -50,6 +50,7 @@ var durables = []operation{
 	{"Remove(s.volume.root, doneFile(id", 1, "", nil, nil, upgradesOwn},
 	{"WriteJSON(v.root, roleFile", 1, "", nil, nil, rolesOwn},
 	{"Rename(v.root, name, name", 1, "", nil, nil, "only the reminder of a corrupt record that an operator decided over"},
+	{"WriteJSON(root, membersFile", 1, "", nil, nil, rolesOwn},
 	{"WriteJSON(s.volume.root, copyFile", 1, "", nil, nil, rolesOwn},
 	{"Remove(s.volume.root, copyFile", 1, "", nil, nil, rolesOwn},
 	{"Remove(vol.root, copyFile", 1, "", nil, nil, rolesOwn},

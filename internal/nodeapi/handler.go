@@ -56,7 +56,8 @@ func (s *Server) handler(side side) http.Handler {
 // a redirect to a cleaned path would mislead a health check.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
-	defer guestOf(r.Context()).serve()()
+	served := guestOf(r.Context()).serve()
+	defer served()
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	out := &answer{ResponseWriter: w, code: http.StatusOK}
 	rt, known := a.routes[r.URL.Path]
