@@ -138,6 +138,12 @@ func (w *world) promote(n *box) {
 	if !w.point(n) || n.pg.mode != notify.ServerStandby {
 		return
 	}
+	if n.pg.short(n.data).Name != "" {
+		w.log("%s: promotion is not possible because of insufficient parameter settings", n.name)
+		killing(w, n)
+		return
+	}
+	n.pg.paused, n.pg.held = false, false // a promotion ends the first, Login.Promote the second
 	w.becomePrimary(n)
 	w.point(n)
 }

@@ -68,6 +68,9 @@ func (w *world) heal() {
 		if n.pg != nil && n.pg.hung {
 			n.pg.hung = false
 		}
+		if n.pg != nil {
+			n.pg.paused, n.pg.held = false, false
+		}
 		if n.sup != nil {
 			n.sup.order = notify.Order{}
 		}

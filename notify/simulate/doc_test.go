@@ -7,6 +7,8 @@
 //     directories, servers, commits, streaming, and the steps of a promotion
 //     inside PostgreSQL
 //   - node, facts: containers, supervisors, what these know
+//   - replay: what keeps a standby from replaying
+//   - replay: what keeps a standby from replaying
 //   - act, copy, request, net: what each action of notify does, step by step;
 //     polls, requests, keepalived
 //   - world, clock, torment: the dice, the clock, what can happen

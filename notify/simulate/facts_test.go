@@ -69,6 +69,7 @@ func (w *world) self(n *box) notify.Self {
 			self.End = min(self.End, n.pg.replay)
 		}
 		self.Dry = ticks(w.now - s.wet)
+		self.Replayed, self.Replay = n.pg.replay, notify.Replay{Paused: n.pg.paused, Short: n.pg.short(d)}
 		w.seekLoss(n)
 	case notify.ServerPrimary:
 		self.Senders, self.LSN, self.Named = w.senders(n), d.tip.end, n.pg.names != ""
@@ -107,7 +108,7 @@ func (n *box) publish(w *world) {
 		Members: n.sup.members.Members,
 	}
 	if f.Server == notify.ServerStandby {
-		c.Received, c.Replayed = f.End, f.End
+		c.Received, c.Replayed, c.Stalled = f.End, f.Replayed, f.Replay.Stalled()
 	}
 	if a := w.arbiter(n); a != nil {
 		c.Arbiter = &node.Arbiter{ID: a.ID, Answers: a.Answers}

@@ -18,6 +18,7 @@ type box struct {
 
 	members node.Members // on the volume
 
+	more  int  // of a setting, beyond its default, in the configuration
 	unset bool // PGBATON_ETCD is not set here, although the others have it
 
 	// What runs.

@@ -19,6 +19,9 @@ type server struct {
 	out     map[string]*stream // to standbys, by node
 	commits []*commit          // not acknowledged yet
 	replay  node.LSN           // of a standby
+	paused  bool               // its replay, by somebody
+	held    bool               // … by a query
+	has     int                // of a setting of which a standby needs as much as its primary
 }
 
 // commit is a client's transaction, waiting for its acknowledgement.
@@ -46,6 +49,7 @@ func (w *world) startServer(n *box, mode notify.Server, target uint32) {
 	if mode == notify.ServerStandby && !d.clean && !d.primary {
 		n.pg.replay = min(d.least, d.tip.end) // consistent, and open for reading
 	}
+	n.pg.has = w.grant(n, mode)
 	d.clean = false
 	d.primary = mode == notify.ServerPrimary
 	if n.sup != nil {

@@ -15,13 +15,13 @@ func (w *world) replicate(n *box) {
 	if s.in == nil && w.rollIf(w.slow, 3, "replay is slow") == 2 {
 		return
 	}
-	s.replay = n.data.tip.end
-	if s.in == nil { // what is on its own disk comes first
+	w.apply(n)
+	if s.in == nil && !s.stuck(n.data) { // what is on its own disk comes first
 		w.connect(n)
 	}
 	if s.in != nil {
 		w.transfer(s.in)
-		s.replay = n.data.tip.end
+		w.apply(n)
 	}
 }
 

@@ -17,6 +17,7 @@ var torments = []torment{
 	killing, hanging, breaking, dooming, dooming,
 	confusing, waving, delaying, delaying, deafening, arriving, arriving,
 	switching, stopping, pausing, ordering, waiting, trimming, unnaming,
+	halting, holding, raising,
 }
 
 func passing(w *world, _ *box) { w.rounds(1 + w.roll(12, "ticks")) }

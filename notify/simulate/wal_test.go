@@ -10,10 +10,11 @@ type entry struct {
 	end    node.LSN
 	tl     uint32
 	what   string
+	needs  int // of a setting, of whoever replays it
 }
 
 func (e *entry) next(tl uint32, what string) *entry {
-	return &entry{parent: e, end: e.end + 1, tl: tl, what: what}
+	return &entry{parent: e, end: e.end + 1, tl: tl, what: what, needs: e.needs}
 }
 
 // at is the record of this history that ends at lsn, or nil.
