@@ -5,6 +5,7 @@ import (
 
 	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/nodeapi"
+	"github.com/pgbaton/pgbaton/notify"
 )
 
 // twoHistories is what every forced order can cost.
@@ -38,6 +39,21 @@ func switchoverCost(f nodeapi.Fleet, o node.Order) string {
 		to, f.Node.Cluster.Name, from, from, to, to, from)
 	if heir == nil || heir.Node != to {
 		text += fmt.Sprintf(" %s is not the heir: commits wait for it from then on.", to)
+	}
+	if p, found := f.Primary(); found {
+		text += unevenText(f, p, to)
+	}
+	return text
+}
+
+// unevenText names the settings of which the next primary has another value.
+func unevenText(f nodeapi.Fleet, p node.State, to string) (text string) {
+	for _, n := range append([]node.State{f.Node}, f.Peers...) {
+		if n.Node == to && n.Server != nil && p.Server != nil {
+			for _, said := range notify.Uneven(map[string][]node.Limit{p.Node: p.Server.Limits, to: n.Server.Limits}) {
+				text += " " + said + "."
+			}
+		}
 	}
 	return text
 }

@@ -124,10 +124,16 @@ func TestHowFarAStandbyIsBehindInTime(t *testing.T) {
 func TestCostsNameWhatIsKnown(t *testing.T) {
 	self := node.State{Node: "a", Cluster: &node.Cluster{Name: "m", Record: &node.Record{Primary: true, Heir: &node.Heir{Node: "b", Armed: true}}}}
 	f := nodeapi.Fleet{Node: self}
+	has := func(connections int64) *node.Server {
+		return &node.Server{Limits: []node.Limit{{Name: "max_connections", Next: connections}}}
+	}
+	uneven := nodeapi.Fleet{Node: self, Peers: []node.State{{Node: "b", Server: has(100)}}}
+	uneven.Node.Server, uneven.Node.Cluster = has(120), &node.Cluster{Name: "m", Open: true, Record: self.Cluster.Record}
 	for _, c := range []struct {
 		text, want string
 	}{
 		{switchoverCost(f, node.Order{Do: node.Switchover}), "makes b the primary of the cluster \"m\" in place of a"},
+		{switchoverCost(uneven, node.Order{Do: node.Switchover}), "max_connections is not the same in the nodes' configurations: 120 on a, 100 on b."},
 		{aloneCost(f, node.Order{Do: node.Alone}), "lets a go on without b"},
 		{aloneCost(f, node.Order{Do: node.Alone, Force: true}), "two histories"},
 		{recloneCost(f, node.Order{}), "that it is the primary itself"},

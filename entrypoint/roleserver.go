@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/durable"
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/notify"
 )
@@ -48,6 +49,34 @@ func (s *supervisor) raised() []string {
 		s.log.Warn("role: compare this standby's settings with those of its primary", "error", err)
 	}
 	return args
+}
+
+// ownLimits lets a standby tell what its own configuration has of the settings
+// that it was raised in.
+func (s *supervisor) ownLimits(server *node.Server) {
+	if server == nil || !s.clustered() {
+		return
+	}
+	for i := range server.Limits {
+		if l := &server.Limits[i]; !pg.SetsArg(s.args, l.Name) {
+			l.Next = l.Filed
+		}
+	}
+}
+
+// unevenLimits warns where nodes of this cluster are configured for different
+// values of what a standby needs as much of as its primary.
+func (s *supervisor) unevenLimits() []string {
+	if s.view.server == nil {
+		return nil
+	}
+	limits := map[string][]node.Limit{s.set.Node: s.view.server.Limits}
+	for _, p := range s.cl.facts.Peers {
+		if c := clusterOf(p); c != nil && c.Name == s.set.Cluster && p.Answers && p.State.Server != nil {
+			limits[p.State.Node] = p.State.Server.Limits
+		}
+	}
+	return notify.Uneven(limits)
 }
 
 // passFile is libpq's password file for the replication role, in the control

@@ -79,6 +79,7 @@ func (s *supervisor) answered(srv *server, res answer) {
 	if res.server != nil {
 		s.view.server, s.view.role = res.server, res.role
 	}
+	s.ownLimits(res.server)
 	if res.compared {
 		s.view.mismatch = res.mismatch
 		for _, m := range res.mismatch {
@@ -279,8 +280,8 @@ func (s *supervisor) publish() {
 		st.Offer = s.up.offer
 	}
 	st.Warnings = append(st.Warnings, s.up.broken...)
-	st.Warnings = append(st.Warnings, s.namesakes()...)
-	st.Warnings = append(st.Warnings, s.cl.facts.Ahead()...)
+	st.Warnings = append(append(st.Warnings, s.namesakes()...), s.unevenLimits()...)
+	st.Warnings = append(append(st.Warnings, s.cl.facts.Ahead()...), s.cl.facts.Stalled()...)
 	st.Warnings = append(st.Warnings, s.arbiterWarnings()...)
 	st.Warnings = append(st.Warnings, s.slotWarnings()...)
 	for _, w := range []string{s.divergedWarning(), s.cl.vrrpFault, s.cl.facts.Unproven()} {

@@ -74,6 +74,17 @@ func (f *Facts) stalled() string {
 	return strings.Join(said, "; ")
 }
 
+// Stalled warns, on the standby and on its primary, of replay that does not go on.
+func (f *Facts) Stalled() (said []string) {
+	if why := f.Self.Replay.Stalled(); why != "" {
+		said = append(said, "this node is nobody's heir: "+why)
+	}
+	if why := f.stalled(); why != "" && f.Self.Record != nil && f.Self.Record.Primary {
+		said = append(said, why)
+	}
+	return said
+}
+
 // maxReplayLag is how much WAL may be left to replay where a node is to take
 // over at once: some tenths of a second. What holds up the rest, it cancels.
 const maxReplayLag node.LSN = 16 << 20

@@ -52,6 +52,14 @@ func TestAStandbyWhoseReplayStandsStillIsNoHeir(t *testing.T) {
 	if v := Decide(f); !strings.Contains(v.Why, "n2 streams, but its replay is paused") {
 		t.Errorf("the reason is not said: %s", v.Why)
 	}
+	if said := f.Stalled(); len(said) != 1 || !strings.Contains(said[0], "n2 streams, but its replay is paused") {
+		t.Errorf("warnings of the primary: %q", said)
+	}
+	g := asHeir()
+	g.Self.Replay.Paused = true
+	if said := g.Stalled(); len(said) != 1 || !strings.Contains(said[0], "this node is nobody's heir: its replay is paused") {
+		t.Errorf("warnings of the standby: %q", said)
+	}
 	for _, name := range []string{"", "n2"} {
 		if why := f.NoTarget(name); !strings.Contains(why, "its replay is paused") {
 			t.Errorf("a switchover to %q: %q", name, why)

@@ -51,6 +51,12 @@ func TestSettingsOfAnEarlierRestoreAndAPausedReplayLoseNothing(t *testing.T) {
 		return c.Whole(views) && inEffect(t, h, "max_connections") == "140"
 	})
 	expect(t, c.WaitWhole(long), p, "a restart of the primary with a larger max_connections")
+	uneven := "max_connections is not the same in the nodes' configurations: 140 on " + p.Host + ", 100 on " + h.Host
+	if p.Host > h.Host {
+		uneven = "max_connections is not the same in the nodes' configurations: 100 on " + h.Host + ", 140 on " + p.Host
+	}
+	says(c, p, uneven)
+	says(c, h, uneven)
 	flowing(t, load)
 	p.Kill9()
 	becomes(c, h)

@@ -171,7 +171,7 @@ func TestARollingRestartIsRefusedWhereAServerWouldNotComeBack(t *testing.T) {
 	unrolled(t, p, "max_connections is to become 50 on "+standby.Host+" and is 100 on its primary")
 	set(t, "max_connections", "150", standby)
 	set(t, "max_connections", "120", p)
-	unrolled(t, standby, "only 120 on "+p.Host+", which could not follow")
+	unrolled(t, standby, "max_connections is to be 120 on "+p.Host+" and 150 on "+standby.Host)
 	set(t, "max_connections", "150", p)
 
 	conf := strings.TrimSpace(standby.MustExec("bash", "-c", "echo $PGDATA")) + "/postgresql.conf"

@@ -153,7 +153,10 @@ type Pending struct {
 type Limit struct {
 	Name string `json:"name"`
 	Now  int64  `json:"now"`  // in effect
-	Next int64  `json:"next"` // from the next start on
+	Next int64  `json:"next"` // as its own configuration has it: from the next start on, of a standby from the next one as a primary
+
+	// Filed is what the configuration files have, whatever the command line says.
+	Filed int64 `json:"-"`
 }
 
 // Supervisor describes the process that answers.

@@ -37,7 +37,8 @@ with f as materialized (select lower(name) as name, setting, seqno from pg_file_
 select s.name, s.setting, s.pending_restart, s.source in ('command line', 'override'),
        case when s.pending_restart and s.source not in ('command line', 'override')
             then coalesce((select f.setting from f where f.name = lower(s.name) order by f.seqno desc limit 1), s.boot_val, '')
-            else s.setting end
+            else s.setting end,
+       coalesce((select f.setting from f where f.name = lower(s.name) order by f.seqno desc limit 1), s.boot_val, '')
   from pg_settings s
  where s.pending_restart or s.name = any (string_to_array($1, ','))
  order by s.name`
@@ -67,7 +68,8 @@ func askPending(ctx context.Context, db *sql.DB, s *node.Server) error {
 	for rows.Next() {
 		var p node.Pending
 		var pending, overridden bool
-		if err := rows.Scan(&p.Name, &p.Now, &pending, &overridden, &p.Next); err != nil {
+		var filed string
+		if err := rows.Scan(&p.Name, &p.Now, &pending, &overridden, &p.Next, &filed); err != nil {
 			return err
 		}
 		differs[strings.ToLower(p.Name)] = pending
@@ -75,7 +77,7 @@ func askPending(ctx context.Context, db *sql.DB, s *node.Server) error {
 			s.Pending = append(s.Pending, p)
 		}
 		if slices.Contains(limitNames, p.Name) {
-			s.Limits = append(s.Limits, limitOf(p))
+			s.Limits = append(s.Limits, limitOf(p, filed))
 		}
 	}
 	for _, f := range faults {
@@ -88,13 +90,29 @@ func askPending(ctx context.Context, db *sql.DB, s *node.Server) error {
 
 // limitOf reads numbers as guc.c does, hexadecimal and octal ones too. One that
 // is no number is among the faults.
-func limitOf(p node.Pending) node.Limit {
+func limitOf(p node.Pending, filed string) node.Limit {
 	l := node.Limit{Name: p.Name}
 	l.Now, _ = strconv.ParseInt(strings.TrimSpace(p.Now), 0, 64)
-	next, err := strconv.ParseInt(strings.TrimSpace(p.Next), 0, 64)
-	if err != nil {
-		next = l.Now
+	number := func(text string) int64 {
+		n, err := strconv.ParseInt(strings.TrimSpace(text), 0, 64)
+		if err != nil {
+			return l.Now
+		}
+		return n
 	}
-	l.Next = next
+	l.Next, l.Filed = number(p.Next), number(filed)
 	return l
+}
+
+// SetsArg reports whether a server's arguments, without the program's name, give
+// it a setting, as postmaster.c and guc.c read them.
+func SetsArg(args []string, name string) bool {
+	for _, arg := range args {
+		arg = strings.TrimPrefix(strings.TrimPrefix(arg, "-c"), "--")
+		arg = strings.TrimSpace(strings.ReplaceAll(strings.ToLower(arg), "-", "_"))
+		if strings.HasPrefix(arg, name+"=") || name == "max_connections" && strings.HasPrefix(arg, "_n") {
+			return true
+		}
+	}
+	return false
 }

@@ -50,7 +50,7 @@ type Node struct {
 // Next is pure: the same facts give the same step. The rows are tried in order.
 func Next(f Facts) Step {
 	for _, row := range []func(*Facts) (Step, bool){
-		alone, silent, strangers, stopped, incomplete, untold, faulty, nothing, tooSmall, lesser, standbys, heir,
+		alone, silent, strangers, stopped, incomplete, untold, faulty, nothing, tooSmall, uneven, standbys, heir,
 	} {
 		if s, fits := row(&f); fits {
 			return s
@@ -172,13 +172,14 @@ func faulty(f *Facts) (Step, bool) {
 	return no()
 }
 
-// tooSmall: a standby with less than its primary has now does not start.
+// tooSmall: a standby is started with no less than its primary has now, so a
+// smaller value would not come to be.
 func tooSmall(f *Facts) (Step, bool) {
 	p, _ := f.primary()
 	for _, n := range f.Nodes {
 		for _, l := range n.Server.Limits {
 			if now := limit(p, l.Name).Now; n.Node != p.Node && f.due(n) && l.Next < now {
-				return yes(Refuse, "", "%s is to become %d on %s and is %d on its primary %s, and a standby with less does not start. "+
+				return yes(Refuse, "", "%s is to become %d on %s and is %d on its primary %s, and a standby has no less than its primary. "+
 					"To lower it, the primary comes first: `pgbaton restart` there (an outage of one restart), then this again", l.Name, l.Next, n.Node, now, p.Node)
 			}
 		}
@@ -186,17 +187,19 @@ func tooSmall(f *Facts) (Step, bool) {
 	return no()
 }
 
-// lesser: the primary that hands over has to be able to follow the next one.
-func lesser(f *Facts) (Step, bool) {
+// uneven: whoever is the primary runs with its own configuration, so what is
+// asked for on one node alone would be in effect nowhere, or until the next
+// change of roles.
+func uneven(f *Facts) (Step, bool) {
 	p, _ := f.primary()
 	if !f.due(p) {
 		return no()
 	}
 	for _, n := range f.Nodes {
 		for _, l := range n.Server.Limits {
-			if mine := limit(p, l.Name).Next; n.Node != p.Node && mine < l.Next {
-				return yes(Refuse, "", "%s is to become %d on %s and only %d on %s, which could not follow %s then: set it to the same on all nodes",
-					l.Name, l.Next, n.Node, mine, p.Node, n.Node)
+			if mine := limit(p, l.Name).Next; n.Node != p.Node && mine != l.Next {
+				return yes(Refuse, "", "%s is to be %d on %s and %d on %s, and each of them may be the primary next: set it to the same on all nodes (`alter system` works on a standby too)",
+					l.Name, mine, p.Node, l.Next, n.Node)
 			}
 		}
 	}

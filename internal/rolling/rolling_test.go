@@ -98,8 +98,13 @@ func TestTheNextStepOfARollingRestart(t *testing.T) {
 		"a configuration with which a server might not start":         {func(f *Facts) { f.of("n1").Server.Faults = []string{"line 7"} }, Refuse, "", "the server of n1 might not start with its configuration: line 7"},
 		"a fault where nothing is known to wait":                      {func(f *Facts) { f.restarted("n1", "n2", "n3"); f.of("n3").Server.Faults = []string{"line 7"} }, Refuse, "", "the server of n3 might not start"},
 		"a standby that would have less than its primary":             {func(f *Facts) { f.of("n2").Server.Limits[0].Next = 50 }, Refuse, "", "max_connections is to become 50 on n2 and is 100 on its primary n1"},
-		"an old primary that would have less than the one it follows": {func(f *Facts) { f.of("n1").Server.Limits[0].Next = 150 }, Refuse, "", "only 150 on n1, which could not follow"},
-		"a primary that is not restarted may have less":               {func(f *Facts) { f.of("n1").Server.Pending = nil; f.of("n1").Server.Limits[0].Next = 100 }, Restart, "n3", ""},
+		"an old primary that would have less than the one it follows": {func(f *Facts) { f.of("n1").Server.Limits[0].Next = 150 }, Refuse, "", "max_connections is to be 150 on n1 and 200 on n3"},
+		"a setting that was raised on the primary alone": {func(f *Facts) {
+			for _, n := range []string{"n2", "n3"} {
+				f.of(n).Server.Pending, f.of(n).Server.Limits[0].Next = nil, 100
+			}
+		}, Refuse, "", "max_connections is to be 200 on n1 and 100 on n3"},
+		"a primary that is not restarted may have less": {func(f *Facts) { f.of("n1").Server.Pending = nil; f.of("n1").Server.Limits[0].Next = 100 }, Restart, "n3", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := whole()
