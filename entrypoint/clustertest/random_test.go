@@ -94,6 +94,19 @@ func kinds() []trouble {
 		{"killed inside its promotion", func(t *testing.T, r *rand.Rand, c *testbed.Cluster, _ *testbed.Node) func() {
 			return dieInside(t, r, c)
 		}},
+		{"primary given up while queries hold up replay", func(t *testing.T, r *rand.Rand, c *testbed.Cluster, _ *testbed.Node) func() {
+			p := c.Primary()
+			if p == nil {
+				return nil
+			}
+			let := holdUpAll(t, c, p)
+			if r.IntN(2) == 0 {
+				p.KillPostmaster()
+			} else {
+				_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--yes"}})
+			}
+			return let
+		}},
 		{"switchover", func(t *testing.T, _ *rand.Rand, c *testbed.Cluster, _ *testbed.Node) func() {
 			if p := c.Primary(); p != nil {
 				// It may be refused, or cut off, and must do no harm then.
@@ -127,7 +140,7 @@ type besieged struct {
 
 func besiege(t *testing.T, r *rand.Rand, seen *testbed.SoakReport) *besieged {
 	t.Helper()
-	c := testbed.RunCluster(t, testbed.ClusterSpec{Nodes: 3, Major: 17, VIP: true, Env: map[string]string{"PGBATON_HUNG_AFTER": hungAfter.String()}})
+	c := testbed.RunCluster(t, testbed.ClusterSpec{Nodes: 3, Major: 17, VIP: true, Args: []string{"postgres", "-c", "max_standby_streaming_delay=-1"}, Env: map[string]string{"PGBATON_HUNG_AFTER": hungAfter.String()}})
 	epoch := record(t, c.WaitWhole(2*long)).Epoch // before the first commit: a busy machine promotes by itself
 	l := c.Load()
 	prepare(t, l)

@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -123,4 +124,26 @@ func holdUp(t *testing.T, p, h *testbed.Node, last string) {
 		err := h.DB().QueryRow("select exists (select from pg_stat_activity where backend_type = 'startup' and wait_event like 'RecoveryConflict%')").Scan(&held)
 		return err == nil && held
 	})
+}
+
+// holdUpAll is holdUp on all standbys of a cluster under random faults, as far as
+// it goes; let ends the transactions.
+func holdUpAll(t *testing.T, c *testbed.Cluster, p *testbed.Node) (let func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	within, enough := context.WithTimeout(ctx, 10*time.Second)
+	defer enough()
+	db := p.DB()
+	_, _ = db.ExecContext(within, "create table if not exists held as select generate_series(1, 1000) i; insert into held select generate_series(1, 1000)")
+	for _, n := range c.Others(p) {
+		conn, err := n.DB().Conn(within)
+		if err != nil {
+			continue
+		}
+		_, _ = conn.ExecContext(within, "begin isolation level repeatable read; select count(*) from held")
+		go func() { _, _ = conn.ExecContext(ctx, "select pg_sleep(3600)") }() // its error is what is wanted
+	}
+	_, _ = db.ExecContext(within, "delete from held")
+	_, _ = db.ExecContext(within, "vacuum held")
+	return cancel
 }
