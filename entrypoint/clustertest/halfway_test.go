@@ -168,8 +168,9 @@ func dieInside(t *testing.T, r *rand.Rand, c *testbed.Cluster) (undo func()) {
 		p.Kill9()
 		undo = p.Start
 	}
-	if s.catches(t, 20*time.Second) {
-		s.killInside(t, r.IntN(3) > 0)
+	if caught, all := s.catches(t, 20*time.Second), r.IntN(3) > 0; caught {
+		t.Logf("%s dies inside its promotion, its postmaster too: %v", s.n.Host, all)
+		s.killInside(t, all)
 	}
 	return undo
 }
