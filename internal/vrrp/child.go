@@ -102,10 +102,11 @@ func survivor(dir string) *proc.Process {
 	return p
 }
 
-// serves reports whether a process is a keepalived with our configuration.
+// serves reports whether a process is a keepalived with our configuration, and
+// not another container's with one of the same path.
 func serves(info proc.Info, dir string) bool {
 	return info.Comm == program && info.State != 'Z' &&
-		slices.Contains(strings.Fields(info.Cmdline), filepath.Join(dir, notify.ConfFile))
+		slices.Contains(strings.Fields(info.Cmdline), filepath.Join(dir, notify.ConfFile)) && proc.SharesMounts(info.PID)
 }
 
 // clear ends every keepalived of this directory, whoever started it, and

@@ -275,3 +275,24 @@ func TestPeersMayComeAndGoUnderAMaster(t *testing.T) {
 		t.Errorf("keepalived was started %d times for its peers", st.Starts)
 	}
 }
+
+// TestAKeepalivedOfAnotherContainerIsLeftAlone: two containers share a PID
+// namespace, as with --pid=host, and have the same paths.
+func TestAKeepalivedOfAnotherContainerIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	one := newBed(t, 1).nodes[0]
+	one.do1("eligible?to=1")
+	one.untilState("MASTER")
+	pids := one.pids()
+	two := newBed(t, 1, func(s *testbed.Spec) { s.PIDMode = "container:" + one.Name }).nodes[0]
+	two.do1("eligible?to=1")
+	two.untilState("MASTER")
+	for _, pid := range pids {
+		if !slices.Contains(two.pids(), pid) {
+			t.Errorf("the other container ended keepalived %s", pid)
+		}
+	}
+	if st := one.untilState("MASTER"); st.Starts != 1 {
+		t.Errorf("keepalived was started %d times", st.Starts)
+	}
+}

@@ -80,9 +80,9 @@ func (o *Operation) helpers() ([]proc.Info, error) {
 	return left, nil
 }
 
+// isHelper goes by paths, which mean something among our own mounts alone: the
+// PID namespace may be shared with a container that has the same ones.
 func (o *Operation) isHelper(p proc.Info) bool {
-	if p.Comm == "postgres" && (strings.Contains(p.Cmdline, "-D "+o.Journal.Build.PGData) || strings.Contains(p.Cmdline, "-D "+o.Journal.Old.PGData)) {
-		return true
-	}
-	return strings.Contains(p.Cmdline, filepath.Join(o.Site.Volume, ScratchDir))
+	server := p.Comm == "postgres" && (strings.Contains(p.Cmdline, "-D "+o.Journal.Build.PGData) || strings.Contains(p.Cmdline, "-D "+o.Journal.Old.PGData))
+	return (server || strings.Contains(p.Cmdline, filepath.Join(o.Site.Volume, ScratchDir))) && proc.SharesMounts(p.PID)
 }

@@ -171,7 +171,7 @@ func (s *Site) rehearsing() ([]proc.Info, error) {
 	dir := filepath.Join(s.Volume, RehearsalDir) + "/"
 	names := func(p proc.Info) bool {
 		ours := p.Comm == "postgres" || p.Comm == "initdb" || p.Comm == "vacuumdb" || strings.HasPrefix(p.Comm, "pg_")
-		return ours && strings.Contains(p.Cmdline, dir)
+		return ours && strings.Contains(p.Cmdline, dir) && proc.SharesMounts(p.PID)
 	}
 	servers := map[int]bool{}
 	for _, p := range all {
