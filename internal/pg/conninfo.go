@@ -21,6 +21,7 @@ type Source struct {
 	User     string // the replication role
 	Passfile string // absolute, readable by the server's user alone
 	Node     string // of this node: application_name
+	Major    int    // of both servers, for ConnInfo; 0: unknown
 
 	// TLS: the server shows a certificate of this authority, whatever name it
 	// bears, and gets ours. The zero value is TLS where the server has it, with
@@ -81,7 +82,18 @@ func (s Source) Check() error {
 // A link that is cut is noticed on both ends within seconds, by TCP. What stands
 // in options is for this connection on the other node: a fast shutdown there
 // waits for a standby that is gone, with the defaults for a minute or more.
-func (s Source) ConnInfo() string { return s.conninfo(s.Node, sourceTimeout) }
+func (s Source) ConnInfo() string {
+	var more []string
+	if s.Major >= 14 {
+		// A standby at this address is another node: it got the address, and has
+		// a slot of the same name. libpq asks before anything is streamed.
+		more = append(more, "target_session_attrs", "primary")
+	}
+	if s.Major >= 17 {
+		more = append(more, "dbname", rewindDatabases[0]) // of the worker of sync_replication_slots; a WAL receiver has no use for it
+	}
+	return s.conninfo(s.Node, sourceTimeout, more...)
+}
 
 // toolName is the application_name of programs that copy. It is no node's: the
 // walsender of a copy must not count as the node's own.

@@ -249,6 +249,13 @@ func TestConnInfoNeedsNoTrustInItsParts(t *testing.T) {
 	if err := s.Check(); err != nil {
 		t.Error(err)
 	}
+	for major, want := range map[int][2]bool{0: {}, 13: {}, 14: {true}, 16: {true}, 17: {true, true}} {
+		s.Major = major
+		info := s.ConnInfo() + " "
+		if got := [2]bool{strings.Contains(info, " target_session_attrs=primary "), strings.Contains(info, " dbname=postgres ")}; got != want {
+			t.Errorf("%d: %s", major, info)
+		}
+	}
 	s.TLS = TLSFilesIn("/run/it's")
 	for _, info := range []string{s.ConnInfo(), s.toolInfo("dbname", "x")} {
 		for _, part := range []string{"sslmode=verify-ca", `sslrootcert='/run/it\'s/replication.ca'`, `sslcert='/run/it\'s/replication.crt'`, `sslkey='/run/it\'s/replication.key'`} {

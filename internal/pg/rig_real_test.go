@@ -77,7 +77,7 @@ func (m *member) sql() Login {
 
 // from is m as the node named sees it.
 func (m *member) from(name string) Source {
-	return Source{Host: "127.0.0.1", Port: m.port, User: replUser, Passfile: m.pass, Node: name}
+	return Source{Host: "127.0.0.1", Port: m.port, User: replUser, Passfile: m.pass, Node: name, Major: m.b.Major}
 }
 
 func (m *member) cloneSpec(name string, port int) (*member, CloneSpec) {
