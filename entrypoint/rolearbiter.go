@@ -58,7 +58,7 @@ func (s *supervisor) keepLease(f *notify.Facts) {
 		return
 	}
 	r := f.Self.Record
-	s.cl.arbiter.Hold(r != nil && r.Primary && r.Released == nil && f.Self.Server == notify.ServerPrimary && !f.Beaten())
+	s.cl.arbiter.Hold(r != nil && r.Primary && r.Released == nil && f.Self.Server == notify.ServerPrimary && !f.Beaten() && !f.Deaf())
 }
 
 // swap changes the arbiter's record. Whether it did is seen when that is read

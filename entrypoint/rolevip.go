@@ -87,7 +87,7 @@ func (s *supervisor) heardVRRP(e node.VRRPEvent) {
 func (s *supervisor) roleVIP(self *notify.Self) {
 	if d := s.cl.keepalived; d != nil {
 		st := d.Status()
-		self.VIP, self.VRRP = st.VIP, st.State
+		self.VIP, self.VRRP, self.Deaf = st.VIP, st.State, st.Deaf
 		return
 	}
 	self.VIP, self.VRRP = s.cl.hook.hasVIP(vrrp.Uptime()), s.cl.hook.State
@@ -120,7 +120,7 @@ func (s *supervisor) startVRRP(ctx context.Context) {
 	}
 	d, err := vrrp.Start(ctx, vrrp.Config{
 		Dir: dir, Node: s.set.Node, VIP: s.set.VIP, VRID: s.set.VRID, Advert: s.set.Advert, DownAdverts: s.set.DownAdverts,
-		Peers: s.peerAddresses(), Log: s.log,
+		Peers: s.peerAddresses(), Log: s.log, Changed: func() { s.post(func() {}) },
 	}, func(e node.VRRPEvent) { s.post(func() { s.heardKeepalived(e) }) })
 	if err != nil {
 		s.cl.vrrpFault = fmt.Sprintf("PGBATON_VIP is set and keepalived cannot run here, so this node never has the address: %v", err)
@@ -158,7 +158,11 @@ func (s *supervisor) takeSeat(f notify.Facts) {
 	if !s.cl.yielded.IsZero() {
 		ago = f.Now.Sub(s.cl.yielded)
 	}
+	before := s.cl.seat
 	s.cl.seat = notify.Sit(f, ago)
+	if before.Eligible != s.cl.seat.Eligible {
+		s.log.Info("role: whether this node may have the VIP: "+s.cl.seat.Why, "eligible", s.cl.seat.Eligible)
+	}
 	if s.cl.seats == nil {
 		return
 	}
@@ -173,6 +177,14 @@ func (s *supervisor) takeSeat(f notify.Facts) {
 		d.SetPeers(s.peerAddresses())
 		s.reclaim(f)
 	}
+}
+
+// deafWarning says that nothing reaches this node; empty: something does.
+func (s *supervisor) deafWarning() string {
+	if !s.cl.facts.Deaf() {
+		return ""
+	}
+	return s.cl.seat.Why
 }
 
 // rivalry is what peers said last about the VIP.

@@ -284,7 +284,7 @@ func (s *supervisor) publish() {
 	st.Warnings = append(append(st.Warnings, s.cl.facts.Ahead()...), s.cl.facts.Stalled()...)
 	st.Warnings = append(st.Warnings, s.arbiterWarnings()...)
 	st.Warnings = append(st.Warnings, s.slotWarnings()...)
-	for _, w := range []string{s.divergedWarning(), s.cl.vrrpFault, s.cl.facts.Unproven()} {
+	for _, w := range []string{s.divergedWarning(), s.cl.vrrpFault, s.cl.facts.Unproven(), s.deafWarning()} {
 		if w != "" {
 			st.Warnings = append(st.Warnings, w)
 		}

@@ -25,6 +25,15 @@ const unsaidFor = 2 * time.Second
 // address took along. The next primary has the VIP beside it.
 const lateFor = time.Second
 
+// How long nothing may reach a node before it has no VIP. A standby that hears
+// nothing hears no advertisements either, so it has to know before keepalived
+// makes it MASTER for that (2 s by default). A primary waits longer than whatever
+// is a matter of a moment.
+const (
+	deafStandby = time.Second
+	deafPrimary = 3 * time.Second
+)
+
 // Seat is what this node tells keepalived.
 type Seat struct {
 	Eligible bool   // may hold the VIP
@@ -37,6 +46,8 @@ type Seat struct {
 func Sit(f Facts, yielded time.Duration) Seat {
 	s := f.Self
 	switch {
+	case f.isDeaf():
+		return Seat{Pref: prefOther, Why: "nothing reaches this node, although its gateway answered until then: it has no VIP until something does"}
 	case f.handsOn():
 		return Seat{true, prefPrimary, "the VIP stays here until the next primary is open"}
 	case s.Ending || s.Record == nil || s.Corrupt:
@@ -56,6 +67,30 @@ func Sit(f Facts, yielded time.Duration) Seat {
 	}
 	return Seat{Pref: prefOther, Why: "this standby may not promote by itself"}
 }
+
+// isDeaf reports whether nothing reaches this node: no peer, no arbiter, no
+// client, and not its gateway, which answers whoever it hears. What it sends may
+// get through all the same: then its advertisements keep the VIP here, where it
+// is of no use to anybody, or two nodes have it. A node that is alone in its
+// network still hears the gateway; where there is none, nobody is ever deaf.
+func (f *Facts) isDeaf() bool {
+	r := f.Self.Record
+	if r == nil || !r.Primary {
+		return f.Self.Deaf >= deafStandby
+	}
+	if f.Self.Deaf < deafPrimary || f.Arbiter != nil && f.Arbiter.Answers {
+		return false
+	}
+	for _, p := range f.Peers { // perhaps by another network
+		if p.Answers {
+			return false
+		}
+	}
+	return true
+}
+
+// Deaf reports whether nothing reaches this node.
+func (f *Facts) Deaf() bool { return f.isDeaf() }
 
 // handsOn reports whether this node keeps the VIP although it is closed: until
 // the next primary is open, or it is open itself again. Clients that come are

@@ -15,6 +15,8 @@ func TestWhoMayHoldTheVIP(t *testing.T) {
 	ends := func(f *Facts) { f.Self.Ending = true }
 	both := func(f *Facts) { f.Policy.OnSilence = SilenceBoth }
 	dry := func(f *Facts) { f.Self.Streaming = false }
+	deaf := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Self.Deaf = d } }
+	apart := func(f *Facts) { f.Peers[0].Answers, f.Peers[1].Answers = false, false }
 	const never = -1
 	for _, row := range []struct {
 		name     string
@@ -51,6 +53,16 @@ func TestWhoMayHoldTheVIP(t *testing.T) {
 		{"one without a stream under both", asStandby, all(both, dry), never, false, prefOther},
 		{"one whose primary is silent under both", asStandby, all(both, silence, dry), never, true, prefHeir},
 		{"one that never streamed from it under both", asStandby, all(both, silence, dry, func(f *Facts) { f.Self.Record.Reached = false }), never, false, prefOther},
+		{"a primary that hears no peer, and its gateway", asPrimary, apart, never, true, prefPrimary},
+		{"a primary that nothing has reached for a moment", asPrimary, all(apart, deaf(deafPrimary-1)), never, true, prefPrimary},
+		{"a primary that nothing reaches", asPrimary, all(apart, deaf(deafPrimary)), never, false, prefOther},
+		{"a primary that a peer reaches by another network", asPrimary, all(func(f *Facts) { f.Peers[0].Answers = false }, deaf(time.Minute)), never, true, prefPrimary},
+		{"a primary that the arbiter reaches by another network", asRuledPrimary, all(apart, deaf(time.Minute)), never, true, prefPrimary},
+		{"a primary that nothing reaches, nor the arbiter", asRuledPrimary, all(apart, away, deaf(deafPrimary)), never, false, prefOther},
+		{"a closed primary that nothing reaches", asPrimary, all(noHeir, down, apart, deaf(deafPrimary)), never, false, prefOther},
+		{"an armed heir that nothing has reached for a moment", asHeir, deaf(deafStandby - 1), never, true, prefHeir},
+		{"an armed heir that nothing reaches", asHeir, deaf(deafStandby), never, false, prefOther},
+		{"an armed heir that nothing reaches, with the VIP", asHeir, all(master, silence, deaf(deafStandby)), never, false, prefOther},
 		{"an empty node", asEmpty, nil, never, false, prefOther},
 		{"a corrupt record", asPrimary, func(f *Facts) { f.Self.Corrupt = true }, never, false, prefOther},
 	} {

@@ -83,7 +83,8 @@ type Self struct {
 	Shut      time.Duration // since the server, a primary that was told to end, has written its shutdown checkpoint: it lets nobody in any more, though processes of it are left; 0: it has not
 	Died      bool          // the last server ended unasked and was not started again
 	Following string        // node that primary_conninfo names; empty: nobody
-	Streaming bool          // a WAL receiver is connected
+	Source    string        // host:port that it has for that; empty: unknown
+	Streaming bool          // a WAL receiver is connected, to whatever node has Source now
 	Replayed  node.LSN      // of a running standby
 	Replay    Replay        // of a running standby: what keeps it from replaying
 	Dry       time.Duration // how long a standby with somebody to follow has not been streaming
@@ -101,6 +102,7 @@ type Self struct {
 	VIP      bool          // the virtual address is here
 	VRRP     string        // MASTER, BACKUP, FAULT, STOP; empty: nothing heard
 	Unsaid   time.Duration // how long the virtual address has been here without keepalived's word that it is MASTER
+	Deaf     time.Duration // how long nothing has reached this node in the VIP's network, although it asked a gateway that had answered; 0: something does, or nobody can tell
 	Ending   bool          // the container is to end
 	Token    string        // that an arming must carry
 	Taken    *node.Release
@@ -124,6 +126,7 @@ type Peer struct {
 	Address string        // empty where none is known
 	Host    string        // by which PGBATON_PEERS names it; empty where it does not
 	Member  string        // node that it is by what is remembered, where it never answered this supervisor
+	Server  string        // host:port of its server; empty: unknown
 	State   *node.State   // its last answer; nil: it never answered this supervisor
 	Answers bool          // the latest attempt was answered
 	Asked   bool          // at least one attempt has ended since this supervisor started

@@ -143,6 +143,9 @@ func inheriting(f *Facts) (Verdict, bool) {
 	if s.Server != ServerStandby || !f.hasVIP() || s.Record.Paused {
 		return no()
 	}
+	if s.Deaf > 0 { // perhaps it is this node that hears nothing
+		return no()
+	}
 	if newer, found := f.primary(); found && newer.record().Epoch > s.Record.Epoch {
 		return no()
 	}

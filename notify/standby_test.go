@@ -30,6 +30,7 @@ func TestAnArmedHeir(t *testing.T) {
 	check(t, asHeir, []want{
 		{name: "it streams", do: Wait, target: "n1"},
 		{name: "the primary is silent and the VIP is here", change: all(master, silence), do: Promote, record: promoted(2, 2)},
+		{name: "nor anybody else: it may be this node that hears nothing", change: all(master, silence, func(f *Facts) { f.Self.Deaf = 1 }), do: Wait, target: "n1"},
 		{name: "the VIP is here and the primary answers", change: master, do: Wait, target: "n1"},
 		{name: "the primary is silent and the VIP is not here", change: silence, do: Wait, target: "n1"},
 		{name: "an address without MASTER is none", change: all(silence, func(f *Facts) { f.Self.VIP = true }), do: Wait, target: "n1"},

@@ -27,6 +27,7 @@ type Config struct {
 	Env         []string      // PATH; nil: this process's
 	Output      *os.File      // gets keepalived's own log; nil: standard error
 	Log         *slog.Logger
+	Changed     func() // Status.Deaf is another; must not block for long
 }
 
 // Status is what a Daemon knows now.
@@ -39,6 +40,11 @@ type Status struct {
 	Interface string     // that it belongs to; empty: none has an address in its network
 	Own       netip.Addr // this node's own address there
 	Starts    int        // of keepalived, by this supervisor
+
+	// Deaf is how long nothing has reached this node at Interface, although it
+	// asked its gateway, which had answered until then; 0: something does, or
+	// nobody can tell.
+	Deaf time.Duration
 }
 
 // Daemon runs keepalived and keeps it running.
@@ -103,6 +109,7 @@ func Start(ctx context.Context, cfg Config, on func(node.VRRPEvent)) (*Daemon, e
 		return nil, err
 	}
 	go d.run(ctx)
+	go d.hear(ctx)
 	return d, nil
 }
 

@@ -32,7 +32,7 @@ type ruling struct {
 }
 
 func (w *world) reachesArbiter(n *box) bool {
-	return w.etcd != nil && !n.unset && n.up && n.sup != nil && !w.etcd.down && !w.etcd.cut[n.name]
+	return w.etcd != nil && !n.unset && n.up && n.sup != nil && !n.deaf && !w.etcd.down && !w.etcd.cut[n.name]
 }
 
 // arbiter is what the node's supervisor knows of it.

@@ -63,6 +63,50 @@ func TestAPartitionLongerThanAnyTimerMakesOneHistory(t *testing.T) {
 	w.whole()
 }
 
+func TestAPrimaryThatNothingReachesGivesTheVIPToItsHeir(t *testing.T) {
+	t.Parallel()
+	w := cluster(t, 2)
+	old, heir := w.boxes[0], w.boxes[1]
+	muffling(w, old)
+	took := w.until("the heir is the primary", heir.isOpen)
+	if !heir.vip || old.vip || !w.serves(heir) {
+		w.fail("the heir does not serve")
+	}
+	t.Logf("after %d ticks", took)
+	w.heal()
+	w.whole()
+}
+
+func TestAStandbyThatNothingReachesNeitherPromotesNorHasTheVIP(t *testing.T) {
+	t.Parallel()
+	w := cluster(t, 3)
+	old, heir := w.boxes[0], w.boxes[1]
+	muffling(w, heir)
+	for range 300 {
+		w.round()
+		if heir.record.Primary || !old.isOpen() {
+			w.fail("%s promoted", heir.name)
+		}
+		if w.now-heir.deafed > 15 && (heir.vip || !old.vip) {
+			w.fail("the VIP is with a standby that hears nothing")
+		}
+	}
+	w.heal()
+	w.whole()
+}
+
+func TestAPrimaryWhoseOnlyPeerDiedKeepsTheVIP(t *testing.T) {
+	t.Parallel()
+	w := cluster(t, 2)
+	w.crash(w.boxes[1], crashContainer)
+	for range 600 {
+		w.round()
+		if !w.boxes[0].vip {
+			w.fail("the VIP is gone")
+		}
+	}
+}
+
 func TestAnIsolatedHeirIsTheOnlyOneThatPromotes(t *testing.T) {
 	t.Parallel()
 	w := cluster(t, 3)

@@ -63,7 +63,7 @@ func (w *world) heal() {
 	w.dice = func(int, string) int { return 0 }
 	w.healArbiter()
 	for _, n := range w.boxes {
-		n.fuse, n.doom = -1, -1
+		n.fuse, n.doom, n.deaf = -1, -1, false
 		w.startContainer(n)
 		if n.pg != nil && n.pg.hung {
 			n.pg.hung = false

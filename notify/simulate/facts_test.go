@@ -38,6 +38,9 @@ func (w *world) self(n *box) notify.Self {
 		VIP: n.vip && !w.bare, VRRP: w.vrrp(n), Ending: s.ending, Token: s.token, Taken: s.taken,
 		Building: s.job != nil && s.job.do == notify.Clone,
 	}
+	if n.deaf && !w.bare {
+		self.Deaf = ticks(w.now - n.deafed)
+	}
 	d := n.data
 	switch {
 	case d == nil:

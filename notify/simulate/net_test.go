@@ -7,7 +7,9 @@ import (
 )
 
 // link reports whether packets get from a to b.
-func (w *world) link(a, b *box) bool { return a.up && b.up && !w.cut[[2]string{a.name, b.name}] }
+func (w *world) link(a, b *box) bool {
+	return a.up && b.up && !b.deaf && !w.cut[[2]string{a.name, b.name}]
+}
 
 // reach reports whether a connection works.
 func (w *world) reach(a, b *box) bool { return w.link(a, b) && w.link(b, a) }

@@ -30,6 +30,10 @@ type box struct {
 	vip, master bool
 	sat         notify.Seat
 
+	// deaf: nothing reaches it, not even its gateway's answers, since this tick.
+	deaf   bool
+	deafed int
+
 	// fuse counts the points until something breaks; negative: nothing does.
 	fuse int
 	how  crash

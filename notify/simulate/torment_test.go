@@ -12,7 +12,7 @@ type torment func(*world, *box)
 var torments = []torment{
 	passing, passing, passing, passing, (*world).look, (*world).look,
 	(*world).write, (*world).write, (*world).write,
-	cutting, cutting, mending, isolating,
+	cutting, cutting, mending, isolating, muffling,
 	crashing, lighting, lighting, returning, returning, returning,
 	killing, hanging, breaking, dooming, dooming,
 	confusing, waving, delaying, delaying, deafening, arriving, arriving,
@@ -55,7 +55,16 @@ func cutting(w *world, n *box) {
 	}
 }
 
+// muffling lets nothing reach a node, whose own packets go on getting through.
+func muffling(w *world, n *box) {
+	if !n.deaf {
+		n.deaf, n.deafed = true, w.now
+		w.log("nothing reaches %s", n.name)
+	}
+}
+
 func mending(w *world, n *box) {
+	n.deaf = false
 	for _, o := range w.boxes {
 		delete(w.cut, [2]string{n.name, o.name})
 		delete(w.cut, [2]string{o.name, n.name})
