@@ -50,6 +50,7 @@ type clustering struct {
 	syncedAt   node.LSN
 	names      bool // synchronous_standby_names is not known to be empty
 	follows    string
+	source     string    // host:port by which
 	shut       time.Time // the server was first seen to have shut its data down; zero: it has not
 	signalled  bool      // standby.signal is known to be durable
 	fenced     time.Time // the server was told to stop because another is the primary
@@ -160,7 +161,7 @@ func (s *supervisor) showCluster() *node.Cluster {
 		Name: s.set.Cluster, Instance: s.cl.instance, Record: s.cl.record, Corrupt: s.cl.corrupt != "",
 		Empty: f.Self.Data == notify.DataEmpty, Building: s.volume != nil && s.copying(s.volume) != nil,
 		Leaving: s.quits(), Cramped: f.Self.Cramped, Token: s.cl.token, Following: s.cl.follows, Synced: s.cl.synced,
-		Streaming: f.Self.Streaming, Received: f.Self.End, Stalled: f.Self.Replay.Stalled(), Senders: f.Self.Senders,
+		Streaming: f.Streams(), Received: f.Self.End, Stalled: f.Self.Replay.Stalled(), Senders: f.Self.Senders,
 		VIP: f.Self.VIP, VRRP: f.Self.VRRP, Eligible: s.cl.seat.Eligible, Why: s.cl.verdict.Why, Loses: loses(f), OnSilence: string(s.set.OnSilence),
 		Arbiter: s.showArbiter(),
 	}

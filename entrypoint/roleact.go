@@ -224,7 +224,7 @@ func (s *supervisor) promoted(srv *server, timeline uint32, at node.LSN, err err
 	}
 	// The facts that the next decision needs are known before the monitor asks.
 	s.seize()
-	s.cl.follows, s.cl.names = "", true
+	s.cl.follows, s.cl.source, s.cl.names = "", "", true
 	s.cl.repl = &pg.Replication{Role: node.Primary, Timeline: timeline}
 	s.view.role = node.Primary
 	s.cl.monitor.hurry(0)

@@ -58,7 +58,7 @@ func awaitProduction(ctx context.Context, p *proc.Process, pgdata string, before
 // runClosed runs a server that nobody reaches, until what it is for is done.
 func (s *supervisor) runClosed(what string, err error, args []string, await awaiting) {
 	vol := s.volume
-	nobody, e := s.sourceSettings("")
+	nobody, _, e := s.sourceSettings("")
 	if err = errors.Join(err, e); err == nil {
 		err = pg.WriteAuto(vol.place.pgdata, nobody, owner(s.user), int(s.user.GID))
 	}

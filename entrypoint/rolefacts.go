@@ -3,8 +3,10 @@ package entrypoint
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/fleet"
@@ -67,9 +69,19 @@ func (s *supervisor) rolePeer(p fleet.Peer) notify.Peer {
 	}
 	silent := time.Since(since)
 	return notify.Peer{
-		Address: p.Address, Host: p.Host, State: p.State, Asked: !p.Asked.IsZero(), Silent: silent,
+		Address: p.Address, Host: p.Host, Server: serverAt(p), State: p.State, Asked: !p.Asked.IsZero(), Silent: silent,
 		Answers: p.Err == nil && p.State != nil && !p.Asked.IsZero() && silent < staleAfter,
 	}
+}
+
+// serverAt is where the server of the node is reached that an address belongs
+// to, as far as it has said.
+func serverAt(p fleet.Peer) string {
+	if p.State == nil {
+		return ""
+	}
+	host, port := serverOf(notify.Peer{Address: p.Address, State: p.State})
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
 func later(a, b time.Time) time.Time {
@@ -82,7 +94,7 @@ func later(a, b time.Time) time.Time {
 func (s *supervisor) roleSelf() notify.Self {
 	self := notify.Self{
 		Record: s.cl.record, Corrupt: s.cl.corrupt != "", Ending: s.quits(), Token: s.cl.token, Taken: s.cl.taken,
-		Following: s.cl.follows, Synced: s.cl.synced, SyncedLSN: s.cl.syncedAt, Disarmed: s.cl.disarmed, Named: s.cl.names,
+		Following: s.cl.follows, Source: s.cl.source, Synced: s.cl.synced, SyncedLSN: s.cl.syncedAt, Disarmed: s.cl.disarmed, Named: s.cl.names,
 	}
 	v := s.volume
 	if v == nil || !s.cl.loaded {

@@ -95,7 +95,7 @@ func (s *supervisor) source(target string) (pg.Source, error) {
 	}
 	host, port := serverOf(p)
 	return pg.Source{
-		Host: host, Port: port, User: s.set.ReplicationUser, Node: s.set.Node,
+		Host: host, Port: port, User: s.set.ReplicationUser, Node: s.set.Node, Major: s.volume.major,
 		Passfile: filepath.Join(s.control, passFile), TLS: s.tlsFiles(),
 	}, s.writePassFile()
 }
@@ -109,21 +109,22 @@ func (s *supervisor) writePassFile() error {
 	return pg.WritePassfile(root, passFile, s.set.ReplicationUser, s.set.ReplicationPassword.Reveal(), owner(s.user), int(s.user.GID))
 }
 
-// sourceSettings let a standby follow target; an empty one: nobody.
-func (s *supervisor) sourceSettings(target string) (map[string]string, error) {
-	set := map[string]string{pg.PrimaryConnInfo: "", pg.PrimarySlotName: "", pg.SyncNames: ""}
+// sourceSettings let a standby follow target, at the address that is returned
+// too; an empty one: nobody.
+func (s *supervisor) sourceSettings(target string) (set map[string]string, at string, err error) {
+	set = map[string]string{pg.PrimaryConnInfo: "", pg.PrimarySlotName: "", pg.SyncNames: ""}
 	if target == "" {
-		return set, nil
+		return set, "", nil
 	}
 	src, err := s.source(target)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := src.Check(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	set[pg.PrimaryConnInfo], set[pg.PrimarySlotName] = src.ConnInfo(), pg.SlotName(s.set.Node)
-	return set, nil
+	return set, src.String(), nil
 }
 
 // readyRole makes the record durable and the data directory what it permits
@@ -137,16 +138,16 @@ func (s *supervisor) readyRole() error {
 			return err
 		}
 	}
-	set, err := s.sourceSettings("")
+	set, at, err := s.sourceSettings("")
 	if do == notify.StartStandby {
-		set, err = s.sourceSettings(target)
+		set, at, err = s.sourceSettings(target)
 	}
 	if err != nil {
 		return err
 	}
-	s.cl.follows, s.cl.names, s.cl.losing.loss = target, true, nil
+	s.cl.follows, s.cl.source, s.cl.names, s.cl.losing.loss = target, at, true, nil
 	if do == notify.StartPrimary {
-		s.cl.follows = ""
+		s.cl.follows, s.cl.source = "", ""
 		if target != "" {
 			set[pg.SyncNames] = pg.SyncFor(target)
 		}

@@ -178,7 +178,7 @@ func (s *supervisor) askPeer(v notify.Verdict, q notify.Request, first func(cont
 
 // follow lets the running standby stream from another node.
 func (s *supervisor) follow(v notify.Verdict) {
-	set, err := s.sourceSettings(v.Target)
+	set, at, err := s.sourceSettings(v.Target)
 	srv := s.server
 	s.withLogin(v, requestWithin*5, func(ctx context.Context, l pg.Login) (func(), error) {
 		if err != nil {
@@ -188,7 +188,7 @@ func (s *supervisor) follow(v notify.Verdict) {
 		durable.Point("follow", "done")
 		return func() {
 			if s.server == srv {
-				s.cl.follows, s.cl.flowed = v.Target, time.Now()
+				s.cl.follows, s.cl.source, s.cl.flowed = v.Target, at, time.Now()
 				s.cl.know(func(r *pg.Replication) { r.Receiver = nil })
 				s.cl.monitor.hurry(time.Second)
 				s.remember()

@@ -132,6 +132,7 @@ type note struct {
 	Named     bool      `json:"named"`
 	Ambiguous string    `json:"ambiguous"`
 	Follows   string    `json:"follows"` // whom the running standby follows
+	Source    string    `json:"source"`  // host:port by which
 	Hook      hook      `json:"hook"`    // what keepalived's hook said last
 	Past      past      `json:"past"`
 	Wish      wish      `json:"wish"`
@@ -303,7 +304,7 @@ func (s *supervisor) resume(h hello) {
 	s.past, s.wish = n.Past, n.Wish
 	s.past.NextStart = notAfter(s.past.NextStart, time.Now().Add(s.set.BackoffMax))
 	s.wish.AskedAt = notAfter(s.wish.AskedAt, time.Now())
-	s.cl.follows, s.cl.hook = n.Follows, n.Hook
+	s.cl.follows, s.cl.source, s.cl.hook = n.Follows, n.Source, n.Hook
 	if h.lock != nil && n.PGData != "" {
 		pl := place{volume: n.Volume, pgdata: n.PGData, why: "the supervisor before served it", named: n.Named}
 		if v, err := reopenVolume(pl, h.lock); err == nil {
@@ -332,7 +333,7 @@ func (s *supervisor) resume(h hello) {
 
 // remember gives Init what the next supervisor needs.
 func (s *supervisor) remember() {
-	n := note{Past: s.past, Wish: s.wish, Follows: s.cl.follows, Hook: s.cl.hook}
+	n := note{Past: s.past, Wish: s.wish, Follows: s.cl.follows, Source: s.cl.source, Hook: s.cl.hook}
 	if s.server != nil {
 		n.PID, n.Start, n.Told = s.server.proc.PID, s.server.proc.Start, s.server.told
 	}

@@ -105,6 +105,9 @@ var rows = []row{
 	standbyData,
 }
 
+// Streams reports whether this standby streams from the node that it follows.
+func (f *Facts) Streams() bool { return f.streams() }
+
 func no() (Verdict, bool) { return Verdict{}, false }
 
 // ordering marks a verdict that fulfils an operator's order.

@@ -47,9 +47,11 @@ func following(f *Facts) (Verdict, bool) {
 	case same && s.Following == p.name() && p.Answers && f.saysAhead(p):
 		return yes(Hold, p.name(), "this node has WAL that %s, its primary, has not written: it has another history and is no copy of it. "+
 			"Nothing was touched; `pgbaton reclone` keeps this data aside and copies %s", p.name(), p.name())
-	case same && s.Following == p.name() && s.Streaming:
+	case same && s.Following == p.name() && f.streams():
 		return f.keepUp(p)
-	case same && s.Following == p.name() && s.Dry < dryFor:
+	case f.isElsewhere() && s.Streaming:
+		return yes(Follow, "", "%s, where this node streams from, is not the address of %s any more: it lets go of it", s.Source, s.Following)
+	case same && s.Following == p.name() && s.Dry < dryFor && !f.hasMoved(p):
 		return yes(Wait, p.name(), "waiting for the stream from %s", p.name())
 	}
 	if s.Following != "" && (!same || s.Following != p.name()) {
@@ -66,13 +68,64 @@ func following(f *Facts) (Verdict, bool) {
 		return yes(Hold, p.name(), "%s", why)
 	case way != WayFollow:
 		return yes(Stop, p.name(), "%s: the server stops for that", why)
-	case same && s.Following == p.name() && s.Dry < dryLong:
+	case same && s.Following == p.name() && s.Dry < dryLong && !f.hasMoved(p):
 		return yes(Hold, p.name(), "%s does not stream to this node yet; PostgreSQL tries again every few seconds", p.name())
-	case same && s.Following == p.name():
+	case same && s.Following == p.name() && !f.hasMoved(p):
 		return yes(Hold, p.name(), "%s does not stream to this node; its log and this one's say why. `pgbaton reclone` copies it anew", p.name())
 	}
+	if f.isTaken(p) {
+		return yes(Wait, p.name(), "%s does not answer, and its address %s is another node's now: waiting for it", p.name(), p.Server)
+	}
 	next := f.followerOf(p)
+	if same && s.Following == p.name() {
+		why = fmt.Sprintf("it is at %s now, and was at %s", p.Server, s.Source)
+	}
 	return Verdict{Do: Follow, Target: p.name(), Record: next, Why: fmt.Sprintf("following %s: %s", p.name(), why)}, true
+}
+
+// streams reports whether this standby streams from the node that it follows.
+// The address says nothing: another node may have it by now.
+func (f *Facts) streams() bool { return f.Self.Streaming && !f.isElsewhere() }
+
+// isElsewhere reports whether another node than the one that this standby
+// follows has the address that it follows it by.
+func (f *Facts) isElsewhere() bool {
+	other := false
+	for _, p := range f.Peers {
+		if p.Server != f.Self.Source || !p.Answers || f.Self.Source == "" {
+			continue
+		}
+		if p.name() == f.Self.Following {
+			return false
+		}
+		other = true
+	}
+	return other
+}
+
+// isTaken reports whether the peer is silent and another one answers at its address.
+func (f *Facts) isTaken(p Peer) bool {
+	for _, o := range f.Peers {
+		if !p.Answers && o.Answers && o.Server == p.Server && p.Server != "" && o.name() != p.name() {
+			return true
+		}
+	}
+	return false
+}
+
+// hasMoved reports whether the node that this standby follows answers at other
+// addresses and not at the one that it follows it by.
+func (f *Facts) hasMoved(p Peer) bool {
+	s := f.Self
+	if s.Source == "" || s.Following != p.name() || p.Server == "" || !p.Answers {
+		return false
+	}
+	for _, o := range f.Peers {
+		if o.Answers && o.Server == s.Source && o.name() == s.Following {
+			return false
+		}
+	}
+	return true
 }
 
 // strayed: a standby that never streamed in this epoch has WAL beyond where the
@@ -107,7 +160,7 @@ func (f *Facts) isSame(theirs *node.Record) bool {
 func learning(f *Facts) (Verdict, bool) {
 	s := f.Self
 	p, found := f.primary()
-	if !found || s.Record.Primary || s.Server != ServerStandby || !s.Streaming || s.Following != p.name() || !f.isSame(p.record()) {
+	if !found || s.Record.Primary || s.Server != ServerStandby || !f.streams() || s.Following != p.name() || !f.isSame(p.record()) {
 		return no()
 	}
 	mine, theirs := s.Record.Newest(), p.record().Newest()

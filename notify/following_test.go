@@ -1,7 +1,9 @@
 package notify
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgbaton/pgbaton/internal/node"
 )
@@ -72,6 +74,75 @@ func TestAStandbyOfAKnownPrimary(t *testing.T) {
 			f.Self.Following, f.Self.Streaming, f.Self.End = "", false, 80
 		}), do: Follow, target: "n3", record: follows3},
 	})
+}
+
+// TestAStandbyFollowsANodeAndNotItsAddress: n1 was at A, and is at B; A may be
+// nobody's, n3's, or n1's beside B.
+func TestAStandbyFollowsANodeAndNotItsAddress(t *testing.T) {
+	t.Parallel()
+	base := func() Facts {
+		f := asStandby()
+		f.Self.Source, f.Peers[0].Server, f.Peers[1].Server = "A:5432", "A:5432", "C:5432"
+		return f
+	}
+	dry := func(f *Facts) { f.Self.Streaming, f.Self.Dry = false, time.Millisecond }
+	moved := func(f *Facts) { f.Peers[0].Server = "B:5432" }
+	swapped := all(moved, func(f *Facts) { f.Peers[1].Server = "A:5432" })
+	gone := func(f *Facts) { // what it said at the former address is still known
+		old := f.Peers[0]
+		old.Answers, old.Server = false, "A:5432"
+		f.Peers = append([]Peer{old}, f.Peers...)
+		f.Peers[1].Server = "B:5432"
+	}
+	both := func(f *Facts) {
+		more := f.Peers[0]
+		more.Server = "B:5432"
+		f.Peers = append([]Peer{more}, f.Peers...)
+	}
+	same := func(r *node.Record) bool { return follower(r) && r.Epoch == 1 && r.Reached }
+	fresh := func(f *Facts) { f.Self.Record.Reached = false }
+	taken := all(silence, func(f *Facts) { f.Peers[1].Server = "A:5432" })
+	let := func(f *Facts) { f.Self.Following, f.Self.Source, f.Self.Streaming = "", "", false }
+	check(t, base, []want{
+		{name: "it streams", do: Wait, target: "n1"},
+		{name: "the address is another, and the stream is gone", change: all(moved, dry), do: Follow, target: "n1", record: same},
+		{name: "the same, and the former address is still asked", change: all(gone, dry), do: Follow, target: "n1", record: same},
+		{name: "the address is another, and the stream goes on", change: moved, do: Wait, target: "n1"},
+		{name: "the address is one of two", change: all(both, dry), do: Wait, target: "n1"},
+		{name: "it streams from the node that has the address now", change: swapped, do: Follow},
+		{name: "which is not written down as a stream of its primary's", change: all(swapped, fresh), do: Follow},
+		{name: "it tries to", change: all(swapped, dry), do: Follow, target: "n1", record: same},
+		{name: "it let go of that node", change: all(swapped, let), do: Follow, target: "n1", record: same},
+		{name: "the primary is silent, and another has its address", change: taken, do: Follow},
+		{name: "it let go of that one", change: all(taken, let), do: Wait, target: "n1"},
+		{name: "a primary that is silent has not moved", change: all(silence, moved, dry), do: Wait, target: "n1"},
+	})
+	f := base()
+	swapped(&f)
+	if f.Streams() {
+		t.Error("it counts as streaming from n1")
+	}
+	q := Request{Ask: AskArm, Cluster: "main", From: "n1", Epoch: 1, Promotion: "p1", Token: "t-n2", LSN: 80}
+	if reply, _ := Answer(f, q); reply.Done || !strings.Contains(reply.Why, "does not stream") {
+		t.Error("it came to be armed on another node's stream:", reply.Why)
+	}
+	if moved(&f); !f.Self.Streaming {
+		t.Error("the facts are not what they were")
+	}
+}
+
+func TestWhatANodeSaidAtAFormerAddressIsOver(t *testing.T) {
+	t.Parallel()
+	f := asStandby()
+	old := f.Peers[0]
+	old.Answers, old.Address, old.Silent = false, "former:8008", time.Second
+	released := primaryRecord("n1", first())
+	released.Released = &node.Release{Target: "n3", Epoch: 1}
+	f.Peers[0] = primaryPeer("n1", released)
+	f.Peers = append([]Peer{old}, f.Peers...)
+	if p, found := f.Primary(); found {
+		t.Errorf("%s counts as the primary by what it said before: %+v", p.name(), p.record())
+	}
 }
 
 func TestAStandbyOfNobody(t *testing.T) {

@@ -121,7 +121,7 @@ func unready(f Facts, q Request) string {
 		return "this node's disk is full: it could not give the right up again"
 	case s.Server != ServerStandby:
 		return "this node's server is not a running standby"
-	case s.Following != q.From || !s.Streaming:
+	case s.Following != q.From || !f.streams():
 		return "this node does not stream from " + q.From
 	case s.Replay.Stalled() != "":
 		return "this node cannot take over: " + s.Replay.Stalled()

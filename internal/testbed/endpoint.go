@@ -39,12 +39,37 @@ func (s Spec) endpoint() endpoint {
 // interface is gone meanwhile, and may have another name afterwards.
 func (c *Container) Disconnect() (undo func()) {
 	c.tb.Helper()
+	c.disconnect()
+	return inverse(c.tb, "connect "+c.Name+" again", c.reconnect)
+}
+
+func (c *Container) disconnect() {
+	c.tb.Helper()
 	n := c.network()
 	ctx, cancel := c.context(0)
 	defer cancel()
 	in := map[string]any{"Container": c.ID, "Force": true}
 	c.must(c.docker.call(ctx, http.MethodPost, "/networks/"+n.Name+"/disconnect", nil, in, nil), "disconnect")
-	return inverse(c.tb, "connect "+c.Name+" again", c.reconnect)
+}
+
+// Readdress pulls the cables of containers and plugs them in again with other
+// addresses, which may be each other's. Their hardware addresses are others too.
+// Faults of the network stay with the address.
+func (n *Network) Readdress(to map[*Container]string) {
+	n.tb.Helper()
+	for c := range to {
+		c.disconnect()
+		n.mu.Lock()
+		delete(n.ports, c.Spec.IP)
+		n.mu.Unlock()
+	}
+	for c, addr := range to {
+		c.Spec.IP = addr
+		n.join(c)
+		ctx, cancel := c.context(0)
+		c.must(c.reconnect(ctx), "connect with another address")
+		cancel()
+	}
 }
 
 func (c *Container) reconnect(ctx context.Context) error {

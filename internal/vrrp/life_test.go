@@ -280,11 +280,13 @@ func TestPeersMayComeAndGoUnderAMaster(t *testing.T) {
 // namespace, as with --pid=host, and have the same paths.
 func TestAKeepalivedOfAnotherContainerIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	one := newBed(t, 1).nodes[0]
+	// Not on an overlay file system, where the paths would tell the two apart.
+	run := func(s *testbed.Spec) { s.Mounts = append(s.Mounts, testbed.Tmpfs("/run", 16<<20)) }
+	one := newBed(t, 1, run).nodes[0]
 	one.do1("eligible?to=1")
 	one.untilState("MASTER")
 	pids := one.pids()
-	two := newBed(t, 1, func(s *testbed.Spec) { s.PIDMode = "container:" + one.Name }).nodes[0]
+	two := newBed(t, 1, run, func(s *testbed.Spec) { s.PIDMode = "container:" + one.Name }).nodes[0]
 	two.do1("eligible?to=1")
 	two.untilState("MASTER")
 	for _, pid := range pids {
