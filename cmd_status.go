@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/nodeapi"
 )
 
@@ -82,7 +83,11 @@ func ready(ctx context.Context, c *nodeapi.Client, w io.Writer) error {
 	case err != nil:
 		return refused(err)
 	case !st.Ready:
-		return &failed{exitNo, fmt.Errorf("not ready: %s: %s", st.Phase, st.Why)}
+		why := st.Why
+		if st.Phase == node.Running { // its server serves; its commits do not return
+			why = st.Verdict.Why
+		}
+		return &failed{exitNo, fmt.Errorf("not ready: %s: %s", st.Phase, why)}
 	}
 	_, err = fmt.Fprintln(w, "ready")
 	return err

@@ -168,6 +168,7 @@ func (s *supervisor) showCluster() *node.Cluster {
 	if r := s.cl.record; r != nil && r.Primary {
 		c.Open = r.Released == nil && f.Self.Server == notify.ServerPrimary && s.server != nil && s.server.told == "" && !f.Beaten()
 	}
+	c.Unanswered = s.cl.mute
 	c.CommitsWait, c.VIPWanted = s.commitsWait(c.Open), s.set.VIP.IsValid()
 	if s.server != nil && s.server.file.Port != 0 {
 		c.Port = s.server.file.Port

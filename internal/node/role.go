@@ -155,8 +155,9 @@ type Cluster struct {
 
 	Arbiter *Arbiter `json:"arbiter,omitempty"` // as this node sees it; nil: PGBATON_ETCD is not set
 
-	CommitsWait *CommitsWait `json:"commits_wait,omitempty"` // on an open primary whose commits do not return; nil: they do
-	VIPWanted   bool         `json:"vip_wanted,omitzero"`    // the virtual address is to be on the primary (PGBATON_VIP)
+	CommitsWait *CommitsWait `json:"commits_wait,omitempty"`    // on an open primary whose commits do not return; nil: they do
+	Unanswered  time.Time    `json:"unanswered_since,omitzero"` // since when the running server gives its supervisor no answer; zero: it does
+	VIPWanted   bool         `json:"vip_wanted,omitzero"`       // the virtual address is to be on the primary (PGBATON_VIP)
 
 	// ReplayLag, of a standby: how old its data is at most, by its own word; 0
 	// where it streams and has replayed all, nil where that is not known.

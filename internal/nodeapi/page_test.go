@@ -50,6 +50,9 @@ func TestTheStatusPageNeedsNothingFromElsewhere(t *testing.T) {
 			t.Errorf("%d elements %s", n, element)
 		}
 	}
+	if verdict := strings.Index(pageHTML, `id="verdict"`); verdict < 0 || verdict > strings.Index(pageHTML, `id="risk"`) || verdict > strings.Index(pageHTML, `id="nodes"`) {
+		t.Error("the verdict is not the first that the page shows")
+	}
 	if n := strings.Count(pageHTML, "\n"); n > 300 {
 		t.Errorf("%d lines", n)
 	}

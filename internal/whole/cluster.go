@@ -256,7 +256,7 @@ func (c *cluster) summary() string {
 // when it is.
 func Missing(f Facts) string {
 	c := look(f)
-	for _, row := range []func(*cluster) (node.Verdict, bool){down, rivals, commitsWait, misplaced} {
+	for _, row := range []func(*cluster) (node.Verdict, bool){down, rivals, hung, commitsWait, misplaced} {
 		if v, fits := row(&c); fits {
 			return v.Why
 		}

@@ -6,6 +6,7 @@ package whole
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pgbaton/pgbaton/internal/node"
 )
@@ -22,6 +23,7 @@ const (
 	CodeNotReady    = "not-ready"     // a node alone does not serve
 	CodePrimaries   = "two-primaries" //
 	CodeNoPrimary   = "no-primary"
+	CodeHung        = "no-answer" // the primary's server gives its supervisor none
 	CodeCommitsWait = "commits-wait"
 	CodeVIP         = "vip"
 	CodeNoHeir      = "no-heir"
@@ -44,7 +46,7 @@ func Of(f Facts) node.Verdict {
 }
 
 // rows are tried in order; one fits or it does not.
-var rows = []func(*cluster) (node.Verdict, bool){down, rivals, commitsWait, misplaced, heirless, unarbitrated, faulty}
+var rows = []func(*cluster) (node.Verdict, bool){down, rivals, hung, commitsWait, misplaced, heirless, unarbitrated, faulty}
 
 func no() (node.Verdict, bool) { return node.Verdict{}, false }
 
@@ -118,6 +120,19 @@ func rivals(c *cluster) (node.Verdict, bool) {
 		names[i] = fmt.Sprintf("%s (epoch %d)", st.Node, st.Cluster.Record.Epoch)
 	}
 	return yes(node.Degraded, CodePrimaries, "%s both let clients write: one of them is about to be stopped, and its commits since are kept aside", strings.Join(names, " and "))
+}
+
+// unansweredFor is how long a primary's server may owe its supervisor an answer:
+// one that is asked twice a second and is busy owes it for less.
+const unansweredFor = 2 * time.Second
+
+// hung: nobody knows what clients see.
+func hung(c *cluster) (node.Verdict, bool) {
+	p := c.primary()
+	if p.Cluster.Unanswered.IsZero() || p.Time.Sub(p.Cluster.Unanswered) < unansweredFor {
+		return no()
+	}
+	return yes(node.Degraded, CodeHung, "postgres on the primary %s gives its supervisor no answer; it counts as hung after PGBATON_HUNG_AFTER, and is killed and handed over then", p.Node)
 }
 
 // commitsWait: what clients see is a cluster that hangs.

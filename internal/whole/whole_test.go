@@ -149,6 +149,8 @@ func TestTheVerdictOnAWholeCluster(t *testing.T) {
 		"the primary's server is down":                               {func(f *Facts) { stop(f, "n1") }, node.Down, CodeNoPrimary, "n1 is the primary and lets nobody in: stopped: an operator", "n1 is the primary"},
 		"the primary runs and is closed":                             {func(f *Facts) { f.of("n1").Cluster.Open = false }, node.Down, CodeNoPrimary, "lets nobody in: running: because of n1", "n1 is the primary"},
 		"no node has data":                                           {func(f *Facts) { *f = *seenBy(f, "n1"); clear(f) }, node.Down, CodeNoPrimary, "no node has data yet: because of n1", "no node has data"},
+		"the primary's server gives no answer":                       {func(f *Facts) { f.of("n1").Cluster.Unanswered = noon.Add(-2 * time.Second) }, node.Degraded, CodeHung, "postgres on the primary n1 gives its supervisor no answer", "postgres on the primary n1"},
+		"… for a moment":                                             {func(f *Facts) { f.of("n1").Cluster.Unanswered = noon.Add(-time.Second) }, node.Well, CodeWell, "", ""},
 		"two primaries are open":                                     {second, node.Degraded, CodePrimaries, "n2 (epoch 4) and n1 (epoch 3) both let clients write", "both let clients write"},
 		"an old primary that is back and closed beside the new one":  {func(f *Facts) { second(f); f.of("n1").Cluster.Open = false; f.of("n2").Cluster.OnSilence = "both" }, node.Degraded, CodeNode, "n1 is no running standby", "n3 does not stream from n2"},
 		"a primary's answer that is old says nothing":                {func(f *Facts) { f.Node.Cluster.Peers[0].Age = -1 }, node.Down, CodeNoPrimary, "the primary n1 (epoch 3) does not answer", "the primary n1"},
