@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/durable"
 	"github.com/pgbaton/pgbaton/internal/pg"
 	"github.com/pgbaton/pgbaton/internal/proc"
+	"github.com/pgbaton/pgbaton/upgrade/inplace"
 )
 
 // takeLock finds the volume and takes its lock. It runs in the loop: nothing
@@ -78,6 +80,7 @@ func (s *supervisor) startPrepare() {
 	v := s.volume
 	s.run("preparing the volume", func(context.Context) func() {
 		err := prepareDirs(v.root, v.place, s.off, s.user)
+		s.sweep(v)
 		return func() {
 			v.prepared = err == nil
 			if err != nil {
@@ -86,6 +89,22 @@ func (s *supervisor) startPrepare() {
 			s.remember()
 		}
 	})
+}
+
+// sweep removes what supervisors left that were killed while they wrote.
+func (s *supervisor) sweep(v *volume) {
+	err := errors.Join(durable.Sweep(v.root, ".", filepath.Base(inplace.ResultFile)), durable.Sweep(v.root, stateDir), durable.Sweep(v.root, filepath.Dir(inplace.JournalFile)),
+		pg.AsUser(&s.user, func() error {
+			root, err := os.OpenRoot(v.place.pgdata)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = root.Close() }()
+			return durable.Sweep(root, ".", "standby.signal", "postgresql.auto.conf")
+		}))
+	if err != nil {
+		s.log.Warn("remove what a killed supervisor left half written", "error", err)
+	}
 }
 
 // reopenVolume takes the volume over with a lock that Init kept.

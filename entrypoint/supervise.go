@@ -310,6 +310,7 @@ func (s *supervisor) resume(h hello) {
 		if v, err := reopenVolume(pl, h.lock); err == nil {
 			v.prepared, v.ambiguous = n.Prepared, n.Ambiguous
 			s.volume, s.lock = v, lockOurs
+			s.sweep(v)
 			s.loadJournal(v)
 			s.inspect()
 		} else {

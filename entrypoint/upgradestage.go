@@ -210,11 +210,13 @@ func (s *supervisor) startAfter() {
 }
 
 // leaveHold goes on with an upgrade that holds, on an operator's order: the
-// same again, or, with force, clients are let in to the new cluster as it is.
+// same again, or, with force, clients are let in to the new cluster as it is, or
+// the old one is served though files that it shares look changed.
 func (s *supervisor) leaveHold(force bool) {
 	op := s.operation()
 	j := &op.Journal
 	j.Outcome, j.Ended, j.Why = node.UpgradeRunning, time.Time{}, "an operator let it go on"
+	j.Vouched = force && j.Going == upgrade.Back
 	if force && j.Going == upgrade.Forward {
 		if err := op.Opened(time.Now()); err != nil {
 			s.log.Error("write the journal of the upgrade", "error", err)

@@ -25,6 +25,9 @@ type Journal struct {
 	Going  Way  `json:"way,omitempty"` // empty: forward
 	Again  bool `json:"again"`         // begin again once it is undone: a crash led here, not a failure
 	Opened bool `json:"opened"`        // clients were let in to the new cluster
+	// Disabled is when pg_upgrade disabled the old cluster, to link its files.
+	Disabled time.Time `json:"disabled,omitzero"`
+	Vouched  bool      `json:"vouched,omitempty"` // an operator says that linked files were not changed
 	// Binaries identify the new major's programs, so that the policy auto does
 	// not try the same again that failed.
 	Binaries string `json:"binaries,omitempty"`

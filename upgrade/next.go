@@ -43,6 +43,7 @@ func (j *Journal) reset() {
 		j.Steps = append(j.Steps, node.UpgradeStep{Name: name, State: node.StepPending})
 	}
 	j.Findings, j.Moves, j.Percent, j.Doing, j.StopBegan = nil, nil, 0, "", time.Time{}
+	j.Disabled, j.Vouched = time.Time{}, false
 }
 
 // Next tells what a journal needs.

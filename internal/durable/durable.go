@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
+	"slices"
 )
 
 // WriteFile replaces name below root: temporary file, fsync, rename, fsync of
@@ -26,6 +28,28 @@ func WriteFile(root *os.Root, name string, data []byte, uid, gid int) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return replace(root, tmp, name)
+}
+
+// leftover is the name of a temporary file that a killed writer left.
+var leftover = regexp.MustCompile(`\.tmp\.[A-Z2-7]{8}$`)
+
+// Sweep removes what killed writers left in a directory, of these names, or of
+// all where none is given. Nobody else may be writing there.
+func Sweep(root *os.Root, dir string, names ...string) error {
+	entries, err := fs.ReadDir(root.FS(), dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		of := leftover.ReplaceAllString(e.Name(), "")
+		if of == e.Name() || !e.Type().IsRegular() || len(names) > 0 && !slices.Contains(names, of) {
+			continue
+		}
+		if e := root.Remove(path.Join(dir, e.Name())); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 // replace puts a file whose content is durable in name's place.

@@ -512,3 +512,40 @@ func TestAFileIsReplacedByTheBlocksOfASpareOneWhereTheDiskIsFull(t *testing.T) {
 		t.Errorf("written without a spare file: %v", err)
 	}
 }
+
+func TestWhatAKilledWriterLeftIsSweptAndNothingElse(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, name := range []string{"role.json", "role.json.tmp.ABCDEF27", "other.tmp.ABCDEF27", "role.json.tmp.abcdef27", "role.json.tmp.ABCDEF2", "role.json.tmp"} {
+		if err := root.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := root.Mkdir("dir.tmp.ABCDEF27", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	left := func() (names []string) {
+		entries, err := fs.ReadDir(root.FS(), ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	want := []string{"dir.tmp.ABCDEF27", "other.tmp.ABCDEF27", "role.json", "role.json.tmp", "role.json.tmp.ABCDEF2", "role.json.tmp.abcdef27"}
+	if err := durable.Sweep(root, ".", "role.json"); err != nil || !slices.Equal(left(), want) {
+		t.Errorf("of one name: %v, left is %v", err, left())
+	}
+	want = slices.DeleteFunc(want, func(name string) bool { return name == "other.tmp.ABCDEF27" })
+	if err := durable.Sweep(root, "."); err != nil || !slices.Equal(left(), want) {
+		t.Errorf("of any name: %v, left is %v", err, left())
+	}
+	if err := durable.Sweep(root, "none"); err != nil {
+		t.Errorf("where nothing is: %v", err)
+	}
+}

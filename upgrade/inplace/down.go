@@ -73,7 +73,11 @@ func (o *Operation) pgUpgrade(ctx context.Context) error {
 		OldOptions: o.Prepared.OldOptions, NewOptions: o.Prepared.NewOptions, NoSync: true,
 	}
 	lines := newUpgradeLines(o.progress)
-	if err := run.Run(ctx, &o.Site.User, o.Site.Environ, work, lines.add); err != nil {
+	add := func(line string) {
+		o.noteDisabled()
+		lines.add(line)
+	}
+	if err := run.Run(ctx, &o.Site.User, o.Site.Environ, work, add); err != nil {
 		return fmt.Errorf("pg_upgrade failed, %s: %w", lines.last(), err)
 	}
 	durable.Point("pg_upgrade", "ran")

@@ -119,7 +119,23 @@ func (o *Operation) keepLogs() {
 		o.Log.Warn("keep the logs of pg_upgrade", "error", err)
 		return
 	}
+	o.dropOldLogs(path.Dir(to))
 	o.find(node.Finding{Level: node.Note, Code: "pg-upgrade-logs", Text: "what pg_upgrade logged is kept in " + filepath.Join(o.Site.Volume, to)})
+}
+
+// keptLogs is of how many failed upgrades the logs are kept: they hold dumps of
+// the schema.
+const keptLogs = 3
+
+// dropOldLogs removes all but the latest; their names are times.
+func (o *Operation) dropOldLogs(dir string) {
+	names, err := o.Site.names(dir)
+	for i := 0; err == nil && i < len(names)-keptLogs; i++ {
+		err = o.Site.Root.RemoveAll(path.Join(dir, names[i]))
+	}
+	if err != nil {
+		o.Log.Warn("remove the logs of older upgrades", "error", err)
+	}
 }
 
 // keepNew keeps a cluster that clients have written to.
