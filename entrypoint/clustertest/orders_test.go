@@ -42,7 +42,7 @@ func TestPauseKeepsRolesAndResumeLetsThemChangeAgain(t *testing.T) {
 	})
 	p.Kill9()
 	judges(t, c, h, node.Down, whole.CodeNoPrimary, "the primary "+p.Host+" (epoch ")
-	staysSo(t, c, "nobody promotes", noPrimary)
+	staysDown(t, c, "nobody promotes")
 	p.Start()
 	becomes(c, p)
 	orders(t, h, "resume", "--yes")

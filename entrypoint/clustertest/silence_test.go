@@ -41,7 +41,7 @@ func TestUnderContinueNobodyPromotesByItselfAndThePrimaryNeverWaits(t *testing.T
 
 	p.Kill9()
 	waitFor(c, n, "misses the primary", func(v testbed.View) bool { return !v.State.Cluster.Streaming })
-	staysSo(t, c, "nobody promotes", noPrimary)
+	staysDown(t, c, "nobody promotes")
 	if r := record(t, n); r.Primary {
 		t.Errorf("%s promoted: %+v", n.Host, r)
 	}

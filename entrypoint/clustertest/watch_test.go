@@ -121,6 +121,21 @@ func staysSo(t *testing.T, c *testbed.Cluster, what string, ok func([]testbed.Vi
 	}
 }
 
+// staysDown fails when for a while a node is a primary, and waits until every one
+// that answers says so: that the cluster is down.
+func staysDown(t *testing.T, c *testbed.Cluster, what string) {
+	t.Helper()
+	staysSo(t, c, what, noPrimary)
+	c.Wait(long, "every node that answers judges the cluster to be down", func(views []testbed.View) bool {
+		for _, v := range views {
+			if v.Err == nil && v.State.Verdict.Health != node.Down {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 func noPrimary(views []testbed.View) bool {
 	for _, v := range views {
 		if v.Primary() {

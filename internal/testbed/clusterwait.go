@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/whole"
 )
 
 // Wait asks all nodes every 50 ms until ok, and ends the test after timeout
@@ -85,9 +86,12 @@ func (c *Cluster) Whole(views []View) bool {
 }
 
 // judgesWell reports whether a node's own verdict on its cluster is the test's:
-// that it is whole.
+// that it is whole. An arbiter that is away is not the cluster's fault.
 func (c *Cluster) judgesWell(v View) bool {
-	return v.Err == nil && (c.spec.Apart || v.State.Verdict.Health == node.Well)
+	if v.Err != nil || c.spec.Apart {
+		return v.Err == nil
+	}
+	return v.State.Verdict.Health == node.Well || v.State.Verdict.Code == whole.CodeArbiter
 }
 
 // Primary is the one open primary now; nil when there is none or more.
