@@ -54,7 +54,11 @@ func (f *Facts) mayHavePromoted(p Peer) string {
 	}
 	for _, other := range f.Peers {
 		if other.State == nil {
-			return fmt.Sprintf("this node was its heir and may have promoted before it lost its data: %s has to answer first", other.called())
+			why := fmt.Sprintf("this node was its heir and may have promoted before it lost its data: %s has to answer first", other.called())
+			if other.name() != "" {
+				why += fmt.Sprintf(" (`pgbaton forget %s` if that node is gone for good)", other.name())
+			}
+			return why
 		}
 	}
 	if n, found := f.newest(); found && n.record().Epoch > p.record().Epoch {

@@ -110,6 +110,9 @@ func (f *Facts) NoForget(m node.Members, remains bool, name string, force bool) 
 	if p, found := f.Named(name); found && (p.Answers || p.Silent < forgetAfter) {
 		return fmt.Sprintf("%s answers, so it would be a member again at once: stop its container for good first", name)
 	}
+	if f.sends(name) {
+		return name + " streams from here, although its supervisor does not answer: stop its container for good first"
+	}
 	if force {
 		return ""
 	}

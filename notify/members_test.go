@@ -127,7 +127,8 @@ func TestNodesThatNobodyFindsKeepANodeFromActingAloneOnItsData(t *testing.T) {
 
 func TestWhoMayBeForgotten(t *testing.T) {
 	t.Parallel()
-	away := func(f *Facts) { f.Peers[0].Answers, f.Peers[0].Silent = false, time.Minute }
+	cut := func(f *Facts) { f.Peers[0].Answers, f.Peers[0].Silent = false, time.Minute }
+	away := func(f *Facts) { cut(f); f.Self.Senders = f.Self.Senders[min(1, len(f.Self.Senders)):] }
 	unarmed := func(f *Facts) { f.Self.Record.Heir = nil }
 	asked := func(base func() Facts, change func(*Facts), m node.Members, name string, force bool) string {
 		f := base()
@@ -146,6 +147,7 @@ func TestWhoMayBeForgotten(t *testing.T) {
 		"a slot that a node left":                      {asked(asPrimary, away, all3, "left", false), ""},
 		"one that answers":                             {asked(asPrimary, away, all3, "n3", true), "n3 answers"},
 		"one that answered a moment ago":               {asked(asPrimary, silence, all3, "n2", true), "n2 answers"},
+		"one that streams":                             {asked(asPrimary, cut, all3, "n2", true), "n2 streams from here"},
 		"the armed heir":                               {asked(asPrimary, away, all3, "n2", false), "`pgbaton alone --force` on n1 first"},
 		"the armed heir, by force":                     {asked(asPrimary, away, all3, "n2", true), ""},
 		"a standby":                                    {asked(asPrimary, all(away, unarmed), all3, "n2", false), ""},

@@ -3,6 +3,8 @@
 package pg
 
 import (
+	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -251,6 +253,16 @@ func TestRealSlotsOfOursAreMadeMovedAndDroppedAndNoOthers(t *testing.T) {
 		}
 		if _, err := l.EnsureSlots(t.Context(), []string{"x"}); err == nil {
 			t.Error("a slot that could not be told from others")
+		}
+		var many []string
+		for i := range 20 {
+			many = append(many, fmt.Sprintf("pgbaton_many%d", i))
+		}
+		if made, err := l.EnsureSlots(t.Context(), many); !errors.Is(err, ErrNoMoreSlots) || len(made) == 0 {
+			t.Error("20 slots of 10:", made, err)
+		}
+		if dropped, err := l.DropSlots(t.Context(), many); err != nil || len(dropped) == 0 {
+			t.Error(dropped, err)
 		}
 		// A slot that lost its WAL is made again.
 		n2.stop("fast")

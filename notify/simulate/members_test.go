@@ -56,10 +56,18 @@ func (w *world) forget(n *box, name string, force bool) bool {
 		w.log("%s: forget %s is refused: %s", n.name, name, why)
 		return false
 	}
+	w.log("%s: %s is forgotten", n.name, name)
 	n.sup.members = n.sup.members.Change(name, true, w.time())
 	n.members = n.sup.members
 	delete(n.sup.seen, name)
 	return true
+}
+
+// forgetting is `pgbaton forget` without force.
+func forgetting(w *world, n *box) {
+	if n.sup != nil {
+		w.forget(n, w.other(n).name, false)
+	}
 }
 
 // swarm is a cluster whose nodes are found by one name.

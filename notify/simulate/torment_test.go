@@ -16,7 +16,7 @@ var torments = []torment{
 	crashing, lighting, lighting, returning, returning, returning,
 	killing, hanging, breaking, dooming, dooming,
 	confusing, waving, delaying, delaying, deafening, arriving, arriving,
-	switching, stopping, pausing, ordering, waiting, trimming, unnaming,
+	switching, stopping, pausing, ordering, waiting, trimming, unnaming, forgetting,
 	halting, holding, raising,
 }
 
