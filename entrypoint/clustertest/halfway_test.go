@@ -157,7 +157,7 @@ func dieInside(t *testing.T, r *rand.Rand, c *testbed.Cluster) (undo func()) {
 	rec := record(t, p)
 	timeline := rec.Newest().Timeline
 	if rec.Heir == nil || timeline < 2 {
-		_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--yes"}})
+		_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--no-wait", "--yes"}})
 		return nil
 	}
 	s := unlisted(c.Node(rec.Heir.Node), timeline)

@@ -103,7 +103,7 @@ func kinds() []trouble {
 			if r.IntN(2) == 0 {
 				p.KillPostmaster()
 			} else {
-				_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--yes"}})
+				_, _ = p.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--no-wait", "--yes"}})
 			}
 			return let
 		}},
