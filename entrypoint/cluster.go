@@ -33,6 +33,7 @@ type clustering struct {
 	monitor *monitoring // while a server is ready
 	repl    *pg.Replication
 	mute    time.Time // since when the server gives no answer; zero: it does
+	unmet   time.Time // since when it takes no new connection; zero: it does
 	flowed  time.Time // a standby's stream was last seen
 	sent    time.Time // the heir was last seen among the senders
 
@@ -79,6 +80,7 @@ type clustering struct {
 	keptFor    string   // … before a rewind onto this promotion
 	unread     string   // the error of a history file, as it was logged last
 	losing     losing
+	promise    promise
 }
 
 // clustered reports whether this node has peers.
@@ -216,6 +218,9 @@ func loses(f *notify.Facts) string {
 	}
 	if r != nil && r.Primary && r.Heir == nil {
 		return "nothing is lost as long as the primary's volume is not: no heir is armed, so nobody takes over until one is"
+	}
+	if why := f.Unkept(); why != "" {
+		return "what is acknowledged now may be lost when the heir takes over, because commits are not proven to wait for it: " + why
 	}
 	if f.Arbiter != nil {
 		return arbiterLoses(f.Arbiter)

@@ -72,7 +72,7 @@ func (s *supervisor) start() {
 // attach watches a postmaster, started or adopted. before is the
 // postmaster.pid that lay there before it was started.
 func (s *supervisor) attach(p *proc.Process, adopted bool, before os.FileInfo) {
-	srv := &server{proc: p, adopted: adopted, since: time.Now()}
+	srv := newServer(p, adopted, s.hungAfter())
 	s.server = srv
 	if info, err := proc.Stat(p.PID); err == nil {
 		s.past.Command = info.Cmdline
@@ -171,6 +171,8 @@ func (s *supervisor) majorOf(v *volume) int {
 // tellStop asks the server to shut down.
 func (s *supervisor) tellStop(mode node.Mode) {
 	s.server.told = mode
+	s.stopMonitor()
+	s.server.unask()
 	if err := s.server.proc.Signal(pg.StopSignal(mode)); err != nil {
 		s.log.Error("stop postgres", "error", err)
 	}
@@ -185,6 +187,7 @@ func (s *supervisor) serverEnded(srv *server) {
 	ran := time.Since(srv.since)
 	s.server = nil
 	s.stopMonitor()
+	srv.unask()
 	s.unwatchRules()
 	s.view.server, s.view.role = nil, ""
 	srv.proc.Release()

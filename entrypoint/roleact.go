@@ -21,7 +21,7 @@ const clientsFirst = 300 * time.Millisecond
 // supervisor's own table start a server.
 var effects = map[notify.Action]bool{
 	notify.Write: true, notify.Complete: true, notify.Clone: true, notify.Recover: true, notify.Rewind: true, notify.Finish: true,
-	notify.Follow: true, notify.Stop: true, notify.Unname: true, notify.Prove: true, notify.AskForArming: true,
+	notify.Follow: true, notify.Stop: true, notify.Name: true, notify.Unname: true, notify.Prove: true, notify.AskForArming: true,
 	notify.AskForDisarm: true, notify.AskForPrepare: true, notify.StopForTarget: true, notify.Undo: true,
 	notify.Release: true, notify.Tell: true, notify.Promote: true, notify.SetAside: true,
 	notify.Register: true, notify.Claim: true,
@@ -71,6 +71,8 @@ func (s *supervisor) actRole(v notify.Verdict) bool {
 		if s.server != nil && s.server.told == "" {
 			s.stopForTarget()
 		}
+	case notify.Name:
+		s.name(v)
 	case notify.Unname:
 		s.unname(v)
 	case notify.Prove:

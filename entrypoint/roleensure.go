@@ -63,11 +63,12 @@ func (s *supervisor) ensure() {
 	s.renewCertificate()
 	e.busy, e.at, e.made = true, time.Now(), plan.make
 	user, password := s.set.ReplicationUser, s.set.ReplicationPassword.Reveal()
+	srv := s.server
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), ensureWithin)
+		ctx, cancel := context.WithTimeout(srv.live, ensureWithin)
 		defer cancel()
-		var err error
-		if primary {
+		_, err := l.EnsureSlots(ctx, slots)
+		if err == nil && primary {
 			_, err = l.EnsureReplication(ctx, user, password)
 		}
 		var done slotsDone

@@ -109,6 +109,7 @@ func (s *supervisor) roleSelf() notify.Self {
 		self.End = endOf(c)
 		self.Shut = s.shutFor(c)
 	}
+	self.Careless = s.careless()
 	self.Died = s.past.Exited && !s.past.Asked && !s.past.Status.Success() && s.server == nil
 	s.roleServer(&self)
 	if r := s.cl.record; r != nil && r.Newest().Timeline == 0 { // nobody else asks
@@ -179,6 +180,7 @@ func (s *supervisor) roleServer(self *notify.Self) {
 	}
 	if r.Role == node.Primary {
 		self.Server, self.LSN, self.End = notify.ServerPrimary, r.Flushed, r.Flushed
+		s.rolePromise(self, r)
 		if !s.cl.sent.IsZero() {
 			self.HeirGone = time.Since(s.cl.sent)
 		}

@@ -53,7 +53,7 @@ func (s *supervisor) seekLoss() {
 	srv, system := s.server, self.SystemIdentifier
 	loss := &notify.Loss{Primary: self.Following, Promotion: self.Record.Newest().ID}
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), lostWithin)
+		ctx, cancel := context.WithTimeout(srv.live, lostWithin)
 		defer cancel()
 		want, lost, err := proveLoss(ctx, login, src, system)
 		s.post(func() {

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pgbaton/pgbaton/internal/node"
 	"github.com/pgbaton/pgbaton/internal/pg"
 )
 
@@ -13,11 +14,18 @@ const (
 	monitorEvery = 500 * time.Millisecond
 	// monitorFast is how often while roles are about to change.
 	monitorFast = 5 * time.Millisecond
-	// monitorWithin bounds one answer.
-	monitorWithin = time.Second
+	// patience is what PGBATON_HUNG_AFTER would be where that is never.
+	patience = 30 * time.Second
+	// pingsIn is how many pings there are in PGBATON_HUNG_AFTER, pingEvery the
+	// longest and shortest pause between two.
+	pingsIn       = 6
+	pingAtLatest  = 5 * time.Second
+	pingNotBefore = 500 * time.Millisecond
 )
 
-// monitoring asks the running server about replication.
+// monitoring asks the running server about replication, over a session that is
+// kept, and apart from that whether new connections are taken: a postmaster that
+// hangs leaves those alone that are open.
 type monitoring struct {
 	cancel context.CancelFunc
 	kick   chan time.Time // ask often until then
@@ -33,19 +41,19 @@ func (s *supervisor) startMonitor() {
 		s.log.Error("role: the server cannot be asked about replication, so this node takes no part in its cluster", "error", err)
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(s.server.live)
 	m := &monitoring{cancel: cancel, kick: make(chan time.Time, 1)}
 	s.cl.monitor = m
+	go s.ping(ctx, m, l, s.hungAfter())
 	go func() {
-		mon := l.Monitor(monitorWithin)
-		defer mon.Close()
 		var fast time.Time
 		for ctx.Err() == nil {
-			r, err := mon.Replication(ctx)
+			asked := time.Now()
+			r, err := l.Door.Replication(ctx)
 			if ctx.Err() != nil {
 				return
 			}
-			s.post(func() { s.monitored(m, r, err) })
+			s.post(func() { s.monitored(m, r, asked, err) })
 			pause := monitorEvery
 			if time.Now().Before(fast) {
 				pause = monitorFast
@@ -57,6 +65,53 @@ func (s *supervisor) startMonitor() {
 			}
 		}
 	}()
+}
+
+// hungAfter is how long one question to the server may take.
+func (s *supervisor) hungAfter() time.Duration {
+	if s.set.HungAfter == 0 {
+		return patience
+	}
+	return s.set.HungAfter
+}
+
+// ping asks now and then whether new connections are taken.
+func (s *supervisor) ping(ctx context.Context, m *monitoring, l pg.Login, within time.Duration) {
+	pause := max(pingNotBefore, min(within/pingsIn, pingAtLatest))
+	for ctx.Err() == nil {
+		asked := time.Now()
+		bounded, cancel := context.WithTimeout(ctx, within)
+		err := l.Ping(bounded)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		s.post(func() {
+			if s.cl.monitor == m {
+				s.cl.unmet = s.unanswered(s.cl.unmet, asked, err)
+			}
+		})
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// unanswered is since when there has been no answer of one kind, given that of
+// before and how the latest question ended. A server that has given none for too
+// long is ended.
+func (s *supervisor) unanswered(since, asked time.Time, err error) time.Time {
+	if !pg.Mute(err) {
+		return time.Time{}
+	}
+	if since.IsZero() {
+		since = asked
+	}
+	if s.endHung(since, err) {
+		return time.Time{}
+	}
+	return since
 }
 
 // hurry asks often for a while.
@@ -73,20 +128,16 @@ func (m *monitoring) hurry(d time.Duration) {
 // endHung kills a server that has given no answer for too long. Only a dead one
 // proves that nothing is acknowledged any more: then it is handed over, or
 // started again.
-func (s *supervisor) endHung(why error) {
-	now := time.Now()
-	if s.cl.mute.IsZero() {
-		s.cl.mute = now
-	}
-	silent := now.Sub(s.cl.mute)
+func (s *supervisor) endHung(since time.Time, why error) bool {
+	silent := time.Since(since)
 	if s.set.HungAfter == 0 || silent < s.set.HungAfter || s.server == nil || !s.server.ready || s.server.told != "" {
-		return
+		return false
 	}
-	s.cl.mute = now
 	s.log.Error("postgres gives no answer, so it counts as hung and is killed", "for", silent.Round(time.Second).String(), "error", why)
 	if err := s.server.proc.Signal(syscall.SIGKILL); err != nil {
 		s.log.Error("kill postgres", "error", err)
 	}
+	return true
 }
 
 func (s *supervisor) stopMonitor() {
@@ -95,23 +146,20 @@ func (s *supervisor) stopMonitor() {
 		s.cl.monitor = nil
 	}
 	s.cl.repl, s.cl.synced, s.cl.stuck = nil, "", stuck{}
-	s.cl.mute, s.cl.flowed, s.cl.sent = time.Time{}, time.Time{}, time.Time{}
+	s.cl.mute, s.cl.unmet, s.cl.flowed, s.cl.sent = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 }
 
 // monitored takes an answer in.
-func (s *supervisor) monitored(m *monitoring, r pg.Replication, err error) {
+func (s *supervisor) monitored(m *monitoring, r pg.Replication, asked time.Time, err error) {
 	if s.cl.monitor != m {
 		return
 	}
-	if pg.Mute(err) {
-		s.endHung(err)
-	} else {
-		s.cl.mute = time.Time{}
-	}
+	s.cl.mute = s.unanswered(s.cl.mute, asked, err)
 	s.cl.answers = err == nil
 	if err != nil {
 		return // what was known stays; silence has its own rules
 	}
+	s.knowTimeline(&r)
 	s.cl.repl = &r
 	now := time.Now()
 	s.cl.stuck = s.cl.stuck.next(now, r, heirOf(s.cl.record))
@@ -119,7 +167,7 @@ func (s *supervisor) monitored(m *monitoring, r pg.Replication, err error) {
 		s.cl.flowed = now
 	}
 	heir := heirOf(s.cl.record)
-	if s.cl.synced != "" && s.cl.task.cancel == nil && r.SyncNames != pg.SyncFor(s.cl.synced) {
+	if s.cl.synced != "" && s.cl.task.cancel == nil && (r.SyncNames != pg.SyncFor(s.cl.synced) || isTwin(s.cl.synced, r.Senders)) {
 		s.cl.synced = "" // somebody has changed it since it was proven
 	}
 	for _, w := range r.Senders {
@@ -133,4 +181,15 @@ func (s *supervisor) monitored(m *monitoring, r pg.Replication, err error) {
 	s.view.role = r.Role
 	s.ensure()
 	s.seekLoss()
+}
+
+// knowTimeline completes what a standby says of its timeline by its control file,
+// which the server reads under a lock that it holds while the disk hangs.
+func (s *supervisor) knowTimeline(r *pg.Replication) {
+	if r.Role != node.Standby || s.volume == nil {
+		return
+	}
+	if c, err := s.readControl(s.volume.place.pgdata); err == nil {
+		r.Timeline = max(r.Timeline, c.Timeline, c.MinRecoveryTimeline)
+	}
 }

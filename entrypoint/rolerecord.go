@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/pgbaton/pgbaton/internal/durable"
 	"github.com/pgbaton/pgbaton/internal/node"
@@ -83,6 +84,9 @@ func (s *supervisor) saveRole(r *node.Record) error {
 		s.cl.token = randomID()
 	}
 	s.cl.disarmed = ""
+	if heirOf(before) != "" && heirOf(&next) == "" && s.cl.facts.Self.Doubt > 0 && s.cl.facts.Doubtful() {
+		s.cl.promise.gaveUp = time.Now()
+	}
 	if before == nil || before.Epoch != next.Epoch || heirOf(before) != heirOf(&next) {
 		s.cl.synced = ""
 	}

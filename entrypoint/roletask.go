@@ -16,8 +16,14 @@ const (
 	requestWithin = time.Second
 	// proveWithin bounds the proof that commits wait; they wait meanwhile.
 	proveWithin = 3 * time.Second
-	// taskPause is the pause before a task is tried again.
-	taskPause = 100 * time.Millisecond
+	// taskPause is the pause before a task is tried again, which grows up to
+	// taskPauseMax while it fails.
+	taskPause    = 100 * time.Millisecond
+	taskPauseMax = time.Second
+	// taskSaid is how often it is said again that a task fails, and why where the
+	// reason is another one than the last.
+	taskSaid   = time.Minute
+	taskReason = 10 * time.Second
 	// tellPause is the pause before a node that took the right to open is told of
 	// it again: it has better things to do than to answer.
 	tellPause = 500 * time.Millisecond
@@ -31,6 +37,27 @@ type task struct {
 	cancel context.CancelFunc // nil: none runs
 	given  bool               // something else was decided meanwhile: its result is dropped
 	again  time.Time          // not before this
+	failed failing
+}
+
+// failing is what keeps going wrong.
+type failing struct {
+	times int       // in a row
+	what  string    // the reason that was logged last
+	said  time.Time // when
+}
+
+// again notes that what went wrong once more, and tells how long to wait before
+// the next try, and whether it is worth a line in the log.
+func (f *failing) again(what string, now time.Time) (pause time.Duration, say bool) {
+	pause = min(taskPause<<min(f.times, 10), taskPauseMax)
+	f.times++
+	quiet := now.Sub(f.said)
+	say = f.times == 1 || quiet >= taskSaid || what != f.what && quiet >= taskReason
+	if say {
+		f.what, f.said = what, now
+	}
+	return pause, say
 }
 
 // begin starts the task unless it runs already. Where another one runs, that
@@ -49,7 +76,11 @@ func (s *supervisor) begin(v notify.Verdict, within time.Duration, do func(ctx c
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), within)
+	former := *t
 	*t = task{do: v.Do, target: v.Target, cancel: cancel}
+	if former.do == v.Do && former.target == v.Target {
+		t.failed = former.failed
+	}
 	go func() {
 		apply, err := do(ctx)
 		cancel()
@@ -60,14 +91,23 @@ func (s *supervisor) begin(v notify.Verdict, within time.Duration, do func(ctx c
 			case given:
 				return
 			case err != nil:
-				s.cl.task.again = time.Now().Add(taskPause)
-				s.wakeIn(taskPause)
-				s.log.Warn("role: "+string(v.Do)+" "+v.Target, "error", err)
+				s.taskFailed(v, err)
 			default:
+				s.cl.task.failed = failing{}
 				apply()
 			}
 		})
 	}()
+}
+
+func (s *supervisor) taskFailed(v notify.Verdict, err error) {
+	t := &s.cl.task
+	pause, say := t.failed.again(err.Error(), time.Now())
+	t.again = time.Now().Add(pause)
+	s.wakeIn(pause)
+	if say {
+		s.log.Warn("role: "+string(v.Do)+" "+v.Target, "error", err, "tries", t.failed.times)
+	}
 }
 
 // login is the supervisor's way to SQL now.
@@ -75,8 +115,7 @@ func (s *supervisor) login() (pg.Login, error) {
 	if s.server == nil || !s.server.ready || s.server.file.SocketDir == "" {
 		return pg.Login{}, errors.New("the server takes no SQL now")
 	}
-	a := access{rules: s.view.rules, file: s.server.file, uid: int(s.user.UID), user: s.view.superuser}
-	return a.login(""), nil
+	return s.server.door.Use(s.access().login("")), nil
 }
 
 // withLogin begins a task that needs SQL.
@@ -100,21 +139,6 @@ func (s *supervisor) prove(v notify.Verdict) {
 		return func() {
 			if s.server == srv && heirOf(s.cl.record) == v.Target {
 				s.cl.synced, s.cl.syncedAt = v.Target, at
-			}
-		}, err
-	})
-}
-
-// unname lets commits wait for nobody.
-func (s *supervisor) unname(v notify.Verdict) {
-	srv := s.server
-	s.withLogin(v, proveWithin, func(ctx context.Context, l pg.Login) (func(), error) {
-		err := l.SetAuto(ctx, map[string]string{pg.SyncNames: ""})
-		durable.Point("unname", "done")
-		return func() {
-			if s.server == srv && heirOf(s.cl.record) == "" {
-				s.cl.names, s.cl.synced = false, ""
-				s.cl.know(func(r *pg.Replication) { r.SyncNames = "" })
 			}
 		}, err
 	})

@@ -1,6 +1,7 @@
 package entrypoint
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,6 +26,21 @@ type server struct {
 	since   time.Time  // when it was started or adopted
 	listens bool       // it has written postmaster.pid, and so has its signal handlers
 	later   []syscall.Signal
+	door    *pg.Door        // to its SQL
+	live    context.Context // of what asks it; ended by leave
+	leave   context.CancelFunc
+}
+
+func newServer(p *proc.Process, adopted bool, patience time.Duration) *server {
+	s := &server{proc: p, adopted: adopted, since: time.Now(), door: pg.NewDoor(patience)}
+	s.live, s.leave = context.WithCancel(context.Background())
+	return s
+}
+
+// unask ends all sessions of ours: one that is to stop would wait for them.
+func (s *server) unask() {
+	s.leave()
+	s.door.Close()
 }
 
 // pass sends a signal that is no shutdown. A postgres without its handlers

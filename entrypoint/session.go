@@ -22,7 +22,8 @@ func (s *supervisor) session() inplace.Session {
 			return errors.New("postgres does not run")
 		}
 	}
-	a := access{rules: s.view.rules, file: s.server.file, uid: int(s.user.UID), user: s.view.superuser}
+	a := *s.access()
+	a.door = nil // its databases are its own
 	return func(ctx context.Context, do func(context.Context, func(string) pg.Login) error) error {
 		if a.file.SocketDir == "" {
 			return errors.New("the server has no Unix socket (unix_socket_directories is empty)")

@@ -227,6 +227,9 @@ func (s *supervisor) configure() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.checkArgs(); err != nil {
+		return err
+	}
 	if s.set.TLSCert != "" {
 		if s.tls, err = nodeapi.LoadTLS(s.set.TLSCert, s.set.TLSKey, s.set.TLSCA); err != nil {
 			return err

@@ -39,9 +39,10 @@ func (s *supervisor) ask(first bool) {
 	}
 	s.view.asking, s.view.asked = true, time.Now()
 	srv := s.server
-	a := access{rules: s.view.rules, file: srv.file, uid: int(s.user.UID), user: s.view.superuser, pgdata: s.volume.place.pgdata, reload: func() error { return srv.proc.Signal(pg.Reload) }, stats: s.wantStats()}
+	a := s.access()
+	a.pgdata, a.reload, a.stats = s.volume.place.pgdata, func() error { return srv.proc.Signal(pg.Reload) }, s.wantStats()
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(srv.live, time.Minute)
 		defer cancel()
 		res := a.look(ctx, first)
 		s.post(func() { s.answered(srv, res) })
@@ -108,6 +109,8 @@ func (s *supervisor) answered(srv *server, res answer) {
 
 // access is the supervisor's way to SQL.
 type access struct {
+	door   *pg.Door
+	major  int
 	rules  pg.Rules
 	file   pg.PidFile
 	uid    int
@@ -118,7 +121,18 @@ type access struct {
 }
 
 func (a *access) login(db string) pg.Login {
-	return pg.Login{SocketDir: a.file.SocketDir, Port: a.file.Port, User: a.user, Database: db, PeerUID: a.uid}
+	return pg.Login{
+		SocketDir: a.file.SocketDir, Port: a.file.Port, User: a.user, Database: db, PeerUID: a.uid, Major: a.major, Door: a.door,
+	}
+}
+
+// access is the way to the running server's SQL.
+func (s *supervisor) access() *access {
+	a := &access{rules: s.view.rules, file: s.server.file, uid: int(s.user.UID), user: s.view.superuser, door: s.server.door}
+	if s.volume != nil {
+		a.major = s.volume.major
+	}
+	return a
 }
 
 // look logs in by the user's own rules, and only where they refuse us by a

@@ -25,6 +25,7 @@ const (
 	Follow        Action = "follow"        // the running standby streams from Target from now on; from nobody where none is named
 	Stop          Action = "stop"          // fast, then immediately: no more writes here
 	Complete      Action = "complete"      // the promotion is done: the record alone changes
+	Name          Action = "name"          // synchronous_standby_names becomes Target's name again, which proves nothing
 	Unname        Action = "unname"        // synchronous_standby_names becomes empty
 	Prove         Action = "prove"         // commits are proven to wait for Target
 	AskForArming  Action = "arm"           // ask Target to write down that it is armed
@@ -68,6 +69,14 @@ const (
 	// dryLong is how long it may fail before that counts as something for an
 	// operator: PostgreSQL itself tries again every 5 s.
 	dryLong = 20 * time.Second
+	// doubtFor is how long the proof that commits wait for an heir may fail before
+	// the heir is given up, and doubtAgain how long nobody becomes one then: each
+	// try makes commits wait.
+	doubtFor   = 15 * time.Second
+	doubtAgain = time.Minute
+	// astrayFor is how long commits may not wait for an armed heir that is
+	// silent before this primary closes.
+	astrayFor = 3 * time.Second
 	// lookAround is how long a primary without an heir that was down asks its
 	// peers before it opens, under SilenceBoth.
 	lookAround = 3 * time.Second

@@ -89,6 +89,12 @@ type Self struct {
 	Replay    Replay        // of a running standby: what keeps it from replaying
 	Dry       time.Duration // how long a standby with somebody to follow has not been streaming
 	Senders   []node.Sender // of a running primary
+	Careless  string        // why commits on this server may not wait for a standby that synchronous_standby_names names in the files; empty: they do
+	Twins     []string      // nodes by whose name more than one connection replicates: any of them could release commits
+	Astray    time.Duration // how long synchronous_standby_names has not named the heir, and the heir alone, although this server is an open primary; 0: it does
+	Doubt     time.Duration // how long the proof that commits wait for the heir has failed, which streams; 0: it has not
+	Doubted   string        // why it failed last
+	Unproven  time.Duration // since an heir was given up for that; 0: none was
 	Lax       string        // synchronous_commit where sessions that set nothing do not wait for a standby: off, local; else empty
 	LSN       node.LSN      // write position of a running primary
 	Named     bool          // synchronous_standby_names is not empty

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/pgbaton/pgbaton/internal/node"
 )
@@ -65,7 +66,7 @@ func heirless(f *Facts) (Verdict, bool) {
 	if s.Named {
 		return yes(Unname, "", "nobody is the heir: commits wait for nobody")
 	}
-	if f.Policy.OnSilence != SilencePromote || s.Ending || s.Lax != "" || f.noArbiter() {
+	if f.Policy.OnSilence != SilencePromote || s.Ending || s.Lax != "" || s.Careless != "" || f.isDoubtful() || f.noArbiter() {
 		return no()
 	}
 	heir := f.chooseHeir()
@@ -76,6 +77,10 @@ func heirless(f *Facts) (Verdict, bool) {
 	next.Heir = &node.Heir{Node: heir}
 	return Verdict{Do: Write, Target: heir, Record: next, Why: heir + " becomes the heir: commits come to wait for it"}, true
 }
+
+// isDoubtful reports whether an heir was given up a moment ago because commits
+// could not be proven to wait for it.
+func (f *Facts) isDoubtful() bool { return f.Self.Unproven > 0 && f.Self.Unproven < doubtAgain }
 
 // chooseHeir is the best standby that streams from here and whose supervisor
 // answers; the one that a handover wants, where there is one.
@@ -95,7 +100,7 @@ func (f *Facts) chooseHeir() string {
 
 func (f *Facts) fitHeir(w node.Sender) bool {
 	p, found := f.answering(w.Node)
-	if !found || w.Ahead || f.strangeArbiter(p) != "" || w.State != "streaming" || w.Flush+maxHeirLag < f.Self.LSN {
+	if !found || w.Ahead || f.strangeArbiter(p) != "" || f.twins(w.Node) || w.State != "streaming" || w.Flush+maxHeirLag < f.Self.LSN {
 		return false
 	}
 	c, r := p.cluster(), p.record()
@@ -122,6 +127,12 @@ func (f *Facts) steady() string {
 		return "this node is the primary; commits wait for nobody"
 	case r.Heir == nil && f.Self.Lax != "":
 		return fmt.Sprintf("this node is the primary; synchronous_commit is %s in its configuration, so commits wait for nobody and no heir is armed", f.Self.Lax)
+	case r.Heir == nil && f.Self.Careless != "":
+		return fmt.Sprintf("this node is the primary; %s, so commits wait for nobody and no heir is armed", f.Self.Careless)
+	case r.Heir == nil && f.isDoubtful():
+		return "this node is the primary; it could not be proven that commits wait for an heir, so they wait for nobody until that is tried again: " + f.Self.Doubted
+	case r.Heir == nil && len(f.Self.Twins) > 0:
+		return fmt.Sprintf("this node is the primary; more than one connection replicates by the name of %s, so it is no heir, and commits wait for nobody", strings.Join(f.Self.Twins, ", "))
 	case r.Heir == nil && f.noArbiter():
 		return "this node is the primary; the arbiter (PGBATON_ETCD) has not answered yet, so no heir is armed, and commits wait for nobody"
 	case r.Heir == nil && f.Strangers() != "":

@@ -32,6 +32,10 @@ func TestAPrimaryWithoutAnHeir(t *testing.T) {
 		{name: "never under continue", change: func(f *Facts) { f.Policy.OnSilence = SilenceContinue }, do: Wait},
 		{name: "never before an end", change: func(f *Facts) { f.Self.Ending = true }, do: Wait},
 		{name: "never where commits do not wait", change: func(f *Facts) { f.Self.Lax = "off" }, do: Wait},
+		{name: "never on a server that may not wait", change: func(f *Facts) { f.Self.Careless = "an old release" }, do: Wait},
+		{name: "not at once after one was given up unproven", change: func(f *Facts) { f.Self.Unproven = doubtAgain - 1 }, do: Wait},
+		{name: "again after a while", change: func(f *Facts) { f.Self.Unproven = doubtAgain }, do: Write, target: "n2", record: chosen("n2")},
+		{name: "one by whose name two replicate is none", change: all(second(func(*node.State) {}), func(f *Facts) { f.Self.Twins = []string{"n2"} }), do: Wait},
 		{name: "nobody streams", change: func(f *Facts) { f.Self.Senders = nil }, do: Wait},
 		{name: "the only one will do", change: second(func(*node.State) {}), do: Write, target: "n2", record: chosen("n2")},
 		{name: "one that is silent is none", change: all(second(func(*node.State) {}), silence), do: Wait},
@@ -84,6 +88,7 @@ func TestAnHeirThatCannotBeArmedYet(t *testing.T) {
 	check(t, base, []want{
 		{name: "commits are proven to wait for it", change: unproven, do: Prove, target: "n2"},
 		{name: "they wait for somebody else", change: func(f *Facts) { f.Self.Synced = "n3" }, do: Prove, target: "n2"},
+		{name: "that cannot be proven: given up", change: func(f *Facts) { f.Self.Synced, f.Self.Doubt = "", doubtFor }, do: Write, target: "n2", record: forgotten},
 		{name: "they wait for nobody any more", change: func(f *Facts) { f.Self.Named = false }, do: Prove, target: "n2"},
 		{name: "it may come to be armed from now on", do: Write, target: "n2", record: func(r *node.Record) bool { return r.Heir.Armed && r.Heir.Node == "n2" }},
 		{name: "it is silent: given up at once", change: all(unproven, silence), do: Write, target: "n2", record: forgotten},
@@ -100,6 +105,12 @@ func TestAnHeirThatMayBeArmed(t *testing.T) {
 	}
 	cut := func(f *Facts) { f.Self.Senders = f.Self.Senders[1:] }
 	forgotten := func(r *node.Record) bool { return r.Primary && r.Heir == nil }
+	doubted := func(d time.Duration) func(*Facts) {
+		return func(f *Facts) { f.Self.Synced, f.Self.Doubt, f.Self.Doubted = "", d, "why" }
+	}
+	astray := func(d time.Duration) func(*Facts) {
+		return func(f *Facts) { f.Self.Synced, f.Self.Astray = "", d }
+	}
 	stray := func(f *Facts) { f.Peers[1].State.Cluster.Record = armedRecord("n3", "n1", first()) }
 	check(t, asPrimary, []want{
 		{name: "it is asked to be armed", change: disarmed, do: AskForArming, target: "n2"},
@@ -118,6 +129,18 @@ func TestAnHeirThatMayBeArmed(t *testing.T) {
 		{name: "it is being copied", change: cluster(func(c *node.Cluster) { c.Building = true }), do: AskForDisarm, target: "n2"},
 		{name: "it is paused", change: cluster(func(c *node.Cluster) { c.Record.Paused = true }), do: AskForDisarm, target: "n2"},
 		{name: "silence means something else now", change: func(f *Facts) { f.Policy.OnSilence = SilenceContinue }, do: AskForDisarm, target: "n2"},
+		{name: "its server may not wait", change: func(f *Facts) { f.Self.Careless = "an old release" }, do: AskForDisarm, target: "n2"},
+		{name: "another one replicates by its name", change: func(f *Facts) { f.Self.Twins = []string{"n2"} }, do: AskForDisarm, target: "n2"},
+		{name: "another one replicates by another's name", change: func(f *Facts) { f.Self.Twins = []string{"n3"} }, do: Wait},
+		{name: "nothing was proven for a moment", change: doubted(doubtFor - 1), do: Prove, target: "n2"},
+		{name: "nothing was proven for a while", change: doubted(doubtFor), do: AskForDisarm, target: "n2"},
+		{name: "nothing was proven, and it is silent", change: all(doubted(doubtFor), silence), do: Stop, target: "n2"},
+		{name: "nothing was proven for a moment, and it is silent", change: all(doubted(doubtFor-1), silence), do: Prove, target: "n2"},
+		{name: "its server may not wait, and it is silent", change: all(doubted(astrayFor), silence, func(f *Facts) { f.Self.Careless = "an old release" }), do: Stop, target: "n2"},
+		{name: "another one replicates by its name, and it is silent", change: all(doubted(astrayFor), silence, func(f *Facts) { f.Self.Twins = []string{"n2"} }), do: Stop, target: "n2"},
+		{name: "somebody unnamed it while it is silent", change: all(cut, silence, astray(1)), do: Name, target: "n2"},
+		{name: "which could not be mended", change: all(cut, silence, astray(astrayFor)), do: Stop, target: "n2"},
+		{name: "somebody unnamed it, and it streams", change: astray(1), do: Prove, target: "n2"},
 		{name: "it gave its right up", change: all(disarmed, func(f *Facts) { f.Self.Disarmed = "n2" }), do: Write, target: "n2", record: forgotten},
 		{name: "somebody else's answer says nothing about it", change: func(f *Facts) { f.Self.Disarmed = "n3" }, do: Wait},
 		{name: "another one is armed after a force", change: stray, do: AskForDisarm, target: "n3"},

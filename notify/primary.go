@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"fmt"
 )
 
@@ -84,10 +85,10 @@ func opening(f *Facts) (Verdict, bool) {
 		return Verdict{Do: StartStandby, Timeline: f.resumed(), Why: "the promotion was interrupted: the server starts, follows nobody, and is promoted again"}, true
 	case alone(r):
 		return yes(StartPrimary, "", "this node is the primary of epoch %d, and nobody else may promote", r.Epoch)
-	case f.isArmed(r.Heir.Node):
+	case f.isArmed(r.Heir.Node) && s.Careless == "":
 		return yes(StartPrimary, r.Heir.Node, "this node is the primary of epoch %d, and its heir %s knows of no newer one", r.Epoch, r.Heir.Node)
 	}
-	if v, fits := f.disarm("it is not armed"); fits {
+	if v, fits := f.disarm(cmp.Or(s.Careless, "it is not armed")); fits {
 		return v, true
 	}
 	return yes(Hold, r.Heir.Node, "the heir %s is silent and may have promoted: this server stays closed until it answers. "+

@@ -33,6 +33,7 @@ func TestAPrimaryThatMayOpen(t *testing.T) {
 		{name: "it and its armed heir are as they should be", do: Wait},
 		{name: "the armed heir answers", change: down, do: StartPrimary, target: "n2"},
 		{name: "the armed heir is silent: closed", change: all(down, silence), do: Hold, target: "n2"},
+		{name: "the armed heir answers, and this server may not wait for it", change: all(down, func(f *Facts) { f.Self.Careless = "an old release" }), do: AskForDisarm, target: "n2"},
 		{name: "the armed heir was never heard of: closed", change: all(down, unheard), do: Hold, target: "n2"},
 		{name: "the heir answers unarmed: asked to stay so", change: all(down, disarmed), do: AskForDisarm, target: "n2"},
 		{name: "the heir gave its right up", change: all(down, disarmed, func(f *Facts) { f.Self.Disarmed = "n2" }), do: Write, target: "n2", record: alone},

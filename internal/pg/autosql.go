@@ -22,7 +22,7 @@ func (l Login) SetAuto(ctx context.Context, set map[string]string) error {
 	if err := checkAuto(set); err != nil {
 		return fmt.Errorf("change settings: %w", err)
 	}
-	return l.with(ctx, "change settings", func(db *sql.DB) error { return setAuto(ctx, db, set) })
+	return l.firmly(ctx, "change settings", func(ctx context.Context, db *sql.DB) error { return setAuto(ctx, db, set) })
 }
 
 func setAuto(ctx context.Context, db *sql.DB, set map[string]string) error {

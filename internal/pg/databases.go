@@ -5,15 +5,24 @@ import (
 	"database/sql"
 )
 
-// Checkpoint writes a checkpoint, however long it takes.
+// Checkpoint writes a checkpoint, however long it takes. Where no connection is
+// free it does so over the one that is kept, for some seconds.
 func (l Login) Checkpoint(ctx context.Context) error {
-	return l.with(ctx, "write a checkpoint", func(db *sql.DB) error {
+	write := func(ctx context.Context, db *sql.DB) error {
 		if _, err := db.ExecContext(ctx, "set statement_timeout = 0"); err != nil {
 			return err
 		}
-		_, err := db.ExecContext(ctx, "checkpoint")
+		if _, err := db.ExecContext(ctx, "checkpoint"); err != nil {
+			return err
+		}
+		_, err := db.ExecContext(ctx, "reset statement_timeout")
 		return err
-	})
+	}
+	err := l.with(ctx, "write a checkpoint", func(db *sql.DB) error { return write(ctx, db) })
+	if l.Door != nil && IsFull(err) {
+		err = l.firmly(ctx, "write a checkpoint", write)
+	}
+	return err
 }
 
 // Databases lists the databases that accept connections.

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -21,6 +22,9 @@ import (
 const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 30 * time.Second
+	// lockTimeout is shorter than any question may take: that somebody holds a
+	// lock is an answer.
+	lockTimeout = time.Second
 )
 
 // Login says how to reach a server over its Unix socket, and as whom.
@@ -29,8 +33,12 @@ type Login struct {
 	Port      int
 	User      string // database role
 	Password  string // for rules that ask for one; may be empty
-	Database  string // empty means template1, which every cluster has
+	Database  string // empty: any that lets us in; without a door template1, which every cluster has
 	PeerUID   int    // operating system user to appear as; negative: this process's
+	Major     int    // of the server; 0: unknown
+	Door      *Door  // bounds the connections; nil: nothing does
+
+	kept bool // one of the door's own sessions
 }
 
 // Socket is the path of the server's socket.
@@ -38,44 +46,78 @@ func (l Login) Socket() string {
 	return filepath.Join(l.SocketDir, ".s.PGSQL."+strconv.Itoa(l.Port))
 }
 
-func (l Login) database() string {
-	if l.Database == "" {
-		return "template1"
-	}
-	return l.Database
-}
-
 // open returns a handle for at most one connection, which the caller closes
-// soon: a connection that stays in template1 blocks CREATE DATABASE. Nothing
-// is taken from this process's environment, whose PG* variables are for postgres.
+// soon: a connection that stays blocks who wants its database for himself.
 func (l Login) open() (*sql.DB, error) { return l.openBy(dialer{uid: l.PeerUID}) }
 
 func (l Login) openBy(d pq.Dialer) (*sql.DB, error) {
+	var c driver.Connector
+	var err error
+	if l.Door != nil {
+		kept, _ := d.(sessionDialer)
+		c = through{l, kept.s}
+	} else {
+		c, err = l.connector(l.databases()[0], d, connectTimeout)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+// connector logs in to one database. Nothing is taken from this process's
+// environment, whose PG* variables are for postgres.
+func (l Login) connector(database string, d pq.Dialer, within time.Duration) (*pq.Connector, error) {
 	if l.Port <= 0 || l.Port > 65535 || !filepath.IsAbs(l.SocketDir) {
 		return nil, fmt.Errorf("no such socket: %s", l.Socket())
 	}
 	c, err := pq.NewConnectorConfig(pq.Config{
 		Host: l.SocketDir, Port: uint16(l.Port), SSLMode: pq.SSLModeDisable,
-		User: l.User, Password: l.Password, Database: l.database(),
+		User: l.User, Password: l.Password, Database: database,
 		Passfile:           "/nonexistent", // else ~/.pgpass is read
-		ApplicationName:    "pgbaton",
-		ConnectTimeout:     connectTimeout,
+		ApplicationName:    l.application(),
+		ConnectTimeout:     within,
 		ClientEncoding:     "UTF8",
 		Datestyle:          "ISO, MDY",
 		MinProtocolVersion: "3.0", MaxProtocolVersion: "3.0",
-		Runtime: map[string]string{
-			"search_path":       "pg_catalog", // no function of a user's in our statements
-			"statement_timeout": strconv.FormatInt(statementTimeout.Milliseconds(), 10),
-			"lock_timeout":      strconv.FormatInt(connectTimeout.Milliseconds(), 10),
-		},
+		Runtime: l.runtime(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	c.Dialer(d)
-	db := sql.OpenDB(c)
-	db.SetMaxOpenConns(1)
-	return db, nil
+	return c, nil
+}
+
+func (l Login) application() string {
+	if l.kept {
+		return keptName
+	}
+	return "pgbaton"
+}
+
+// runtime are settings that hold whatever the role and the database have of
+// their own: neither functions, triggers and libraries of users nor their
+// limits are for the supervisor's SQL.
+func (l Login) runtime() map[string]string {
+	set := map[string]string{
+		"search_path":                         "pg_catalog", // no function of a user's in our statements
+		"statement_timeout":                   strconv.FormatInt(statementTimeout.Milliseconds(), 10),
+		"lock_timeout":                        strconv.FormatInt(lockTimeout.Milliseconds(), 10),
+		"idle_in_transaction_session_timeout": "0",
+		"default_transaction_read_only":       "off",
+		"role":                                "none",
+		"session_preload_libraries":           "",
+	}
+	if l.Major >= 14 {
+		set["idle_session_timeout"] = "0"
+	}
+	if l.Major >= 17 {
+		set["transaction_timeout"], set["event_triggers"] = "0", "off" // triggers on login
+	}
+	return set
 }
 
 // with runs do on a connection of its own.
@@ -91,7 +133,7 @@ func (l Login) with(ctx context.Context, what string, do func(*sql.DB) error) er
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", err, cause)
 	}
-	return fmt.Errorf("%s as %q in database %q: %w", what, l.User, l.database(), err)
+	return fmt.Errorf("%s as %q: %w", what, l.User, err)
 }
 
 // factsQuery: connections are those of others.
@@ -103,7 +145,7 @@ select current_setting('server_version'),
        coalesce(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
                      else pg_current_wal_lsn() end::text, ''),
        (select count(*) from pg_stat_activity
-         where backend_type = 'client backend' and pid <> pg_backend_pid())`
+         where backend_type = 'client backend' and pid <> pg_backend_pid() and application_name not in ('pgbaton', '` + keptName + `'))`
 
 // Facts asks the server about itself. Server.Mismatch is left to
 // CollationMismatches, which needs a connection to every database.
@@ -155,6 +197,10 @@ func Denied(err error) bool {
 	e := pq.As(err)
 	return e != nil && e.Code.Class() == "28"
 }
+
+// IsFull reports whether the server refused the login because it has as many
+// clients as it may.
+func IsFull(err error) bool { return pq.As(err, pqerror.TooManyConnections) != nil }
 
 // NotYet reports whether the server is there and takes no connections now: it
 // starts, recovers or stops (SQLSTATE 57P03).

@@ -3,6 +3,8 @@
 package pg
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -13,20 +15,31 @@ import (
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/node"
+	"github.com/pgbaton/pgbaton/internal/proc"
 )
 
-func TestRealAMonitorNoticesWhatHangsAndLeaksNothing(t *testing.T) {
+// through opens a door to the server.
+func (m *member) through(limit time.Duration) (*Door, Login) {
+	m.t.Helper()
+	d := NewDoor(limit)
+	m.t.Cleanup(d.Close)
+	l := m.sql()
+	l.Major = m.b.Major
+	return d, d.Use(l)
+}
+
+func TestRealADoorNoticesWhatHangsAndLeaksNothing(t *testing.T) {
 	eachMajor(t, func(t *testing.T, b Binaries) {
 		n1 := newPrimary(t, b)
-		m := n1.sql().Monitor(2 * time.Second)
-		defer m.Close()
+		d, l := n1.through(2 * time.Second)
 		ask := func() error {
-			r, err := m.Replication(t.Context())
-			if err == nil && (r.Role != node.Primary || r.Written == 0) {
+			r, err := d.Replication(t.Context())
+			if err == nil && (r.Role != node.Primary || r.Written == 0 || r.Version/10000 != b.Major) {
 				t.Errorf("%+v", r)
 			}
 			return err
 		}
+		ping := func() error { return l.Ping(within(t, 2*time.Second)) }
 		until(t, "an answer", func() bool { return ask() == nil })
 		var took []time.Duration
 		for range 50 {
@@ -37,36 +50,249 @@ func TestRealAMonitorNoticesWhatHangsAndLeaksNothing(t *testing.T) {
 		}
 		slices.Sort(took)
 		t.Logf("one question takes %v", took[len(took)/2])
-		until(t, "it keeps one connection", func() bool { return n1.number(n1.sql(), mine) == 1 })
+		until(t, "it keeps two connections", func() bool { return n1.number(n1.sql(), mine) == 2 })
 		backend, postmaster := n1.child("postgres: postgres postgres [local] idle"), n1.postmaster()
 		goroutines := runtime.NumGoroutine()
 
-		// The backend that it talks to hangs.
-		hangs(t, backend.Signal, ask)
+		// A backend hangs; which of the two that is, is not known.
+		either := func() error {
+			if err := ask(); err != nil {
+				return err
+			}
+			return d.hand.do(within(t, 2*time.Second), func(ctx context.Context, db *sql.DB) error {
+				_, err := db.ExecContext(ctx, "select")
+				return err
+			})
+		}
+		hangs(t, backend.Signal, either)
 		// The postmaster hangs: connections that are open go on.
-		hangs(t, postmaster.Signal, ask)
-		until(t, "connections that were given up end", func() bool { return n1.number(n1.sql(), mine) == 1 })
+		hangs(t, postmaster.Signal, ping)
 		until(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
 
 		n1.stop("fast")
-		if err := ask(); err == nil {
-			t.Error("no server answered")
+		if err := ask(); err == nil || Mute(err) {
+			t.Error("no server answered, or that counts as a hang:", err)
 		}
 		n1.up()
 		until(t, "the new server answers", func() bool { return ask() == nil })
-		m.Close()
+		if log := string(slurp(t, n1.run+"/log")); strings.Contains(log, "Connection reset") {
+			t.Error("pings end connections rudely")
+		}
+		d.Close()
 		until(t, "it has left", func() bool { return n1.number(n1.sql(), mine) == 0 })
+	})
+}
 
-		n1.exec(n1.sql(), "drop database postgres")
-		until(t, "an answer without database postgres", func() bool { return ask() == nil })
-		if err := CreateDatabase(t.Context(), n1.sql(), "postgres"); err != nil {
-			t.Error("template1 is in use:", err)
+// mine counts the connections of a door.
+const mine = "select count(*) from pg_stat_activity where application_name = '" + keptName + "'"
+
+// What users lock, forbid, set and trigger neither counts as a hang nor keeps
+// the supervisor out, and it is in the way of none of it.
+func TestRealWhatUsersDoNeitherHangsADoorNorDoesItHinderThem(t *testing.T) {
+	eachMajor(t, func(t *testing.T, b Binaries) {
+		n1 := newPrimary(t, b)
+		d, l := n1.through(30 * time.Second)
+		answers := func(what string) {
+			t.Helper()
+			until(t, "an answer although "+what, func() bool {
+				_, err := d.Replication(t.Context())
+				if Mute(err) {
+					t.Errorf("%s counts as a hang: %v", what, err)
+				}
+				return err == nil
+			})
+		}
+		answers("nothing has happened")
+		for _, table := range []string{"pg_authid", "pg_database", "pg_class", "pg_proc", "pg_stat_replication"} {
+			free := n1.locks(table)
+			answers(table + " is locked")
+			free()
+		}
+		attentive(t, d)
+		n1.exec(n1.sql(), "create database x template postgres", "drop database x", "create database y template template1")
+		n1.exec(n1.sql(), "alter role postgres set default_transaction_read_only = on", "alter role postgres set role = pg_monitor",
+			"alter role postgres set session_preload_libraries = 'nowhere'", "alter database postgres set statement_timeout = 1")
+		if b.Major >= 17 {
+			n1.exec(loginTo(n1, "postgres"), "create function public.no() returns event_trigger language plpgsql as $$begin raise 'nobody gets in'; end$$",
+				"create event trigger no on login execute function public.no()", "alter event trigger no enable always")
+		}
+		fresh, fl := n1.through(30 * time.Second)
+		until(t, "a new session gets in", func() bool { _, err := fresh.Replication(t.Context()); return err == nil })
+		if err := fl.SetAuto(t.Context(), map[string]string{SyncNames: ""}); err != nil {
+			t.Error(err)
+		}
+		fresh.Close()
+		bare := n1.sql() // its settings keep others out
+		bare.Major = b.Major
+		n1.exec(bare, "alter database postgres allow_connections false")
+		again, _ := n1.through(30 * time.Second)
+		until(t, "an answer from another database", func() bool { _, err := again.Replication(t.Context()); return err == nil })
+		attentive(t, again)
+		n1.exec(bare, "create database z")
+		n1.exec(bare, "drop database postgres")
+		answers("database postgres is gone")
+		_ = l
+	})
+}
+
+func loginTo(m *member, db string) Login {
+	l := m.sql()
+	l.Database, l.Major = db, m.b.Major
+	return l
+}
+
+// attentive lets a door look after its sessions until the test ends.
+func attentive(t *testing.T, d *Door) {
+	t.Helper()
+	go func() {
+		for t.Context().Err() == nil {
+			_, _ = d.Replication(t.Context())
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+}
+
+// locks holds a table as VACUUM FULL would.
+func (m *member) locks(table string) (free func()) {
+	m.t.Helper()
+	db, err := m.sql().open()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	tx, err := db.Begin()
+	if err == nil {
+		_, err = tx.Exec("set local allow_system_table_mods = on; lock table pg_catalog." + table + " in access exclusive mode")
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return func() { _ = tx.Rollback(); _ = db.Close() }
+}
+
+// CREATE DATABASE waits for an heir that is gone, and keeps its template locked.
+func TestRealLoginsThatWaitForALockDoNotPileUp(t *testing.T) {
+	eachMajor(t, func(t *testing.T, b Binaries) {
+		n1 := newPrimary(t, b)
+		n1.exec(n1.sql(), "alter system set synchronous_standby_names = 'gone'", "select pg_reload_conf()")
+		d, l := n1.through(10 * time.Second)
+		kept := func() bool { _, err := d.Replication(t.Context()); return err == nil }
+		until(t, "an answer", kept)
+		other := loginTo(n1, "postgres")
+		for _, template := range []string{"template1", "postgres"} {
+			go func() {
+				if db, err := other.open(); err == nil {
+					defer db.Close()
+					_, _ = db.ExecContext(t.Context(), "create database of_"+template+" template "+template)
+				}
+			}()
+			if template == "template1" {
+				until(t, "it waits", func() bool {
+					return n1.number(other, "select count(*) from pg_stat_activity where wait_event = 'SyncRep'") == 1
+				})
+				if _, _, err := l.Facts(t.Context()); err != nil {
+					t.Error("template1 is locked:", err)
+				}
+			}
+		}
+		until(t, "both databases are locked", func() bool {
+			_ = kept()
+			_, _, err := l.Facts(within(t, 200*time.Millisecond))
+			return errors.Is(err, ErrLoginWaits)
+		})
+		for range 20 {
+			if _, _, err := l.Facts(within(t, 100*time.Millisecond)); !errors.Is(err, ErrLoginWaits) || Mute(err) {
+				t.Error(err)
+			}
+		}
+		n := 0
+		list, err := proc.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range list {
+			if p.PPID == n1.postmaster().PID && (strings.Contains(p.Cmdline, "startup waiting") || strings.Contains(p.Cmdline, "[local] startup")) {
+				n++
+			}
+		}
+		if n > 2 {
+			t.Errorf("%d logins wait in two databases", n)
+		}
+		if err := l.Ping(within(t, 10*time.Second)); err != nil {
+			t.Error(err)
 		}
 	})
 }
 
-// mine counts connections of a monitor's.
-const mine = "select count(*) from pg_stat_activity where application_name = 'pgbaton' and pid <> pg_backend_pid()"
+// Applications connect as the superuser and take every connection.
+func TestRealWithoutAFreeConnectionCommitsAreReleasedAndAnHeirProven(t *testing.T) {
+	eachMajor(t, func(t *testing.T, b Binaries) {
+		n1 := newPrimary(t, b, "-c", "max_connections=20")
+		n1.exec(n1.sql(), "create table public.acked (n int)")
+		n2 := n1.standby("n2", 6002, "-c", "max_connections=20")
+		d, l := n1.through(10 * time.Second)
+		until(t, "two sessions are kept", func() bool {
+			_, err := d.Replication(t.Context())
+			return err == nil && n1.number(n1.sql(), mine) == 2
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		wait := n1.acked(ctx, 0, 30)
+		until(t, "no connection is free", func() bool {
+			db, err := n1.sql().open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			return IsFull(db.Ping())
+		})
+		if _, err := l.ProveSync(within(t, 30*time.Second), "n2"); err != nil {
+			t.Error(err)
+		}
+		n2.stop("immediate")
+		if err := l.SetAuto(within(t, 30*time.Second), map[string]string{SyncNames: ""}); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		wait() // each writer's last commit comes back
+	})
+}
+
+// A session that was given up in the middle of a change carries it out no more
+// once a proof has begun.
+func TestRealAChangeThatWasGivenUpEndsBeforeAProofBegins(t *testing.T) {
+	eachMajor(t, func(t *testing.T, b Binaries) {
+		n1 := newPrimary(t, b)
+		n1.standby("n2", 6002)
+		d, l := n1.through(10 * time.Second)
+		until(t, "two sessions are kept", func() bool {
+			_, err := d.Replication(t.Context())
+			return err == nil && n1.number(n1.sql(), mine) == 2
+		})
+		pid, _, _ := d.hand.who()
+		backend, err := proc.Adopt(pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := backend.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.SetAuto(within(t, 500*time.Millisecond), map[string]string{SyncNames: ""}); err == nil {
+			t.Fatal("a stopped backend changed a setting")
+		}
+		if _, err := l.ProveSync(within(t, 2*time.Second), "n2"); err == nil {
+			t.Error("it was proven beside a session that may change the setting")
+		}
+		if err := backend.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.ProveSync(within(t, 30*time.Second), "n2"); err != nil {
+			t.Error(err)
+		}
+		r, err := d.Replication(t.Context())
+		if err != nil || r.SyncNames != SyncFor("n2") || !backend.Ended() {
+			t.Errorf("%q, %v; the backend has ended: %v", r.SyncNames, err, backend.Ended())
+		}
+	})
+}
 
 func hangs(t *testing.T, signal func(syscall.Signal) error, ask func() error) {
 	t.Helper()
@@ -78,6 +304,9 @@ func hangs(t *testing.T, signal func(syscall.Signal) error, ask func() error) {
 		err := ask()
 		if took := time.Since(begin); took > 20*time.Second {
 			t.Errorf("the question took %v", took)
+		}
+		if err != nil && !Mute(err) {
+			t.Error("it does not count as one:", err)
 		}
 		return err != nil
 	})

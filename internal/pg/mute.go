@@ -1,13 +1,20 @@
 package pg
 
 import (
+	"context"
 	"errors"
-
-	"github.com/lib/pq"
+	"os"
+	"syscall"
 )
 
-// Mute reports whether an error of a question to a server means that no answer
-// came, and not that the server refused, or takes no connections just now.
+// Mute reports whether an error of a question to a server means that it gave
+// no answer in time. Whatever it answers is an answer: a refusal, that a lock is
+// held (lock_timeout), a connection that it closes. Neither is a login
+// that waits for a lock of a user's (ErrLoginWaits) a sign of a server that hangs.
 func Mute(err error) bool {
-	return err != nil && !errors.Is(err, ErrNotYet) && pq.As(err) == nil
+	if errors.Is(err, ErrLoginWaits) {
+		return false
+	}
+	return errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EAGAIN)
 }

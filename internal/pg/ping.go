@@ -1,7 +1,6 @@
 package pg
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,20 +9,20 @@ import (
 	"time"
 )
 
-// ErrNotYet is wrapped by Ping where the server answers that it takes no
-// connections now (SQLSTATE 57P03): it starts, recovers, or stops.
-var ErrNotYet = errors.New("the server takes no connections now")
+// sslRequest asks whether the server does TLS (SSLRequest of the protocol).
+const sslRequest = 80877103
 
-// Ping reports whether a server accepts connections, without credentials, as
-// PQping does: nil if it does. The server may log the attempt as a denied
-// login; Login.Ping as a role that gets in leaves no such line.
+// Ping reports whether the postmaster takes connections and makes a process
+// for each, which is what Login.Ping says.
 func Ping(ctx context.Context, socketDir string, port int) error {
-	return Login{SocketDir: socketDir, Port: port, User: "pgbaton", PeerUID: -1}.Ping(ctx)
+	return Login{SocketDir: socketDir, Port: port, PeerUID: -1}.Ping(ctx)
 }
 
-// Ping asks with the login's role whether the server accepts connections, and
-// leaves before it proves who it is. Any answer but 57P03 says yes: to be
-// denied, or too many, is to be accepted as a client.
+// Ping reports whether the postmaster takes a connection and its new process
+// answers. It asks what comes before a login, so that no lock, no rule and no
+// number of clients keeps the answer back, nothing of it stays in the server,
+// and its log says nothing: whether TLS is done, which on a Unix socket it is
+// not. A server that starts or stops answers too.
 func (l Login) Ping(ctx context.Context) error {
 	err := l.ping(ctx)
 	if err != nil {
@@ -33,61 +32,33 @@ func (l Login) Ping(ctx context.Context) error {
 }
 
 func (l Login) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
 	conn, err := dialer{uid: l.PeerUID}.DialContext(ctx, "unix", l.Socket())
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // nothing of value was sent
+	defer conn.Close() //nolint:errcheck // all that was sent has been read
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := conn.Write(startupPacket(l.User, l.database())); err != nil {
+	ask := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 8), sslRequest)
+	if _, err := conn.Write(ask); err != nil {
 		return err
 	}
 	return readAnswer(conn)
 }
 
-// startupPacket is StartupMessage of protocol 3.0.
-func startupPacket(user, database string) []byte {
-	body := binary.BigEndian.AppendUint32(nil, 3<<16)
-	for _, s := range []string{"user", user, "database", database, "application_name", "pgbaton"} {
-		body = append(append(body, s...), 0)
-	}
-	body = append(body, 0)
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)
-}
-
-// readAnswer reads the server's first message. Only an ErrorResponse can say
-// that it is not ready; before version 3.0 was agreed on there are no others.
+// readAnswer reads all that the server says: N or S, or an error of a
+// postmaster that could make no process.
 func readAnswer(conn io.Reader) error {
-	head := make([]byte, 5)
-	if _, err := io.ReadFull(conn, head); err != nil {
+	answer := make([]byte, 1)
+	if _, err := io.ReadFull(conn, answer); err != nil {
 		return err
 	}
-	if head[0] != 'E' {
+	switch answer[0] {
+	case 'N', 'S':
 		return nil
+	case 'E':
+		text, _ := io.ReadAll(io.LimitReader(conn, 1<<10)) // it closes the connection
+		return fmt.Errorf("it refuses: %.200q", text)
 	}
-	length := binary.BigEndian.Uint32(head[1:])
-	if length < 4 || length > 64<<10 {
-		return errors.New("the answer is not of PostgreSQL's protocol 3.0")
-	}
-	body := make([]byte, length-4)
-	if _, err := io.ReadFull(conn, body); err != nil {
-		return err
-	}
-	if sqlState(body) == "57P03" {
-		return ErrNotYet
-	}
-	return nil
-}
-
-// sqlState finds field C of an ErrorResponse.
-func sqlState(body []byte) string {
-	for field := range bytes.SplitSeq(body, []byte{0}) {
-		if len(field) > 1 && field[0] == 'C' {
-			return string(field[1:])
-		}
-	}
-	return ""
+	return errors.New("the answer is not of PostgreSQL's protocol")
 }

@@ -120,8 +120,8 @@ func (s *session) inRecovery(ctx context.Context) (standby bool, err error) {
 // while the server is at it. A server that has been promoted already is found
 // and told of in the same way.
 func (l Login) Promote(ctx context.Context, data string, u *proc.User, post *proc.Process) (timeline uint32, at node.LSN, err error) {
-	s := l.session(connectTimeout)
-	defer s.close()
+	_, s, end := l.sessions(connectTimeout)
+	defer end()
 	asked := RequestPromotion(data, u, post)
 	standby, err := s.inRecovery(ctx)
 	switch {

@@ -60,15 +60,15 @@ func (f syncFacts) flushed(heir string) (at node.LSN) {
 func (s *session) syncFacts(ctx context.Context) (f syncFacts, err error) {
 	err = s.do(ctx, func(ctx context.Context, db *sql.DB) error {
 		f = syncFacts{}
-		err := db.QueryRowContext(ctx, "select setting, source from pg_settings where name = '"+SyncNames+"'").Scan(&f.names, &f.source)
+		err := db.QueryRowContext(ctx, "select setting, source from pg_show_all_settings() where name = '"+SyncNames+"'").Scan(&f.names, &f.source)
 		if err != nil {
 			return err
 		}
 		return each(ctx, db, `
-			select coalesce(application_name, ''), coalesce(state, ''), coalesce(sync_state, ''), coalesce(sync_priority, 0),
-			       coalesce(flush_lsn, '0/0'), coalesce(flush_lsn > pg_current_wal_flush_lsn(), false),
-			       exists (select from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')
-			  from pg_stat_replication r`,
+			select coalesce(a.application_name, ''), coalesce(r.state, ''), coalesce(r.sync_state, ''), coalesce(r.sync_priority, 0),
+			       coalesce(r.flush_lsn, '0/0'), coalesce(r.flush_lsn > pg_current_wal_flush_lsn(), false),
+			       exists (select from pg_get_replication_slots() s where s.active_pid = r.pid and s.slot_type = 'logical')
+			  from pg_stat_get_wal_senders() r left join lateral pg_stat_get_activity(r.pid) a on true`,
 			func(scan func(...any) error) error {
 				var w walSender
 				err := scan(&w.Node, &w.State, &w.SyncState, &w.Priority, lsnScan{&w.Flush}, &w.Ahead, &w.logical)

@@ -27,8 +27,8 @@ const probeLimit = statementTimeout
 // without both a commit waits for nobody (RecordTransactionCommit in xact.c). A
 // transactional message gets it both, and only who asks for messages of
 // prefix pgbaton sees it.
-func (l Login) startProbe(ctx context.Context) (*probe, error) {
-	p := &probe{s: l.session(probeLimit), done: make(chan struct{})}
+func startProbe(ctx context.Context, by *session) (*probe, error) {
+	p := &probe{s: by, done: make(chan struct{})}
 	var tx *sql.Tx // its connection alone: a COMMIT that is repeated elsewhere succeeds and means nothing
 	err := p.s.do(ctx, func(ctx context.Context, db *sql.DB) (err error) {
 		if tx, err = db.BeginTx(ctx, nil); err != nil {
@@ -41,16 +41,33 @@ func (l Login) startProbe(ctx context.Context) (*probe, error) {
 		return row.Scan(&p.pid, lsnScan{&p.at})
 	})
 	if err != nil {
-		p.s.close()
 		return nil, err
 	}
 	go func() {
 		defer close(p.done)
-		defer p.s.close()
 		// Cancelled from outside: its end by itself would not be seen here.
 		p.err = p.s.do(context.WithoutCancel(ctx), func(context.Context, *sql.DB) error { return tx.Commit() })
 	}()
 	return p, nil
+}
+
+// nudge writes WAL and flushes it, waiting for no standby. It returns where.
+func (s *session) nudge(ctx context.Context) (at node.LSN, err error) {
+	err = s.do(ctx, func(ctx context.Context, db *sql.DB) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+		if _, err := tx.ExecContext(ctx, "set local synchronous_commit = local"); err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, "select pg_logical_emit_message(true, 'pgbaton', 'nudge')").Scan(lsnScan{&at}); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	return at, err
 }
 
 // wait returns when the probe's commit has.
@@ -70,7 +87,7 @@ func (p *probe) seenWaiting(ctx context.Context, by *session) (waits bool, err e
 	defer tick.Stop()
 	for {
 		err = by.do(ctx, func(ctx context.Context, db *sql.DB) error {
-			return db.QueryRowContext(ctx, "select exists (select from pg_stat_activity where pid = $1 and wait_event = 'SyncRep')", p.pid).Scan(&waits)
+			return db.QueryRowContext(ctx, "select exists (select from pg_stat_get_activity($1) where wait_event = 'SyncRep')", p.pid).Scan(&waits)
 		})
 		switch {
 		case waits:

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -32,9 +33,9 @@ var ErrNoHeir = errors.New("the heir is not connected and streaming")
 //     no other has a priority: one that still goes by the parameter of before
 //     could release commits that the heir does not have.
 //     Nor is it ahead of this server, which a copy never is.
-//  3. A second commit at the returned LSN comes back, so does the first probe,
-//     and the heir has flushed that LSN. A session that had looked at the flag before it was set had written
-//     its commit before the first probe was seen waiting, so before this one.
+//  3. The probe comes back, and the heir has flushed the returned LSN, of WAL
+//     written since. A session that had looked at the flag before it was set had
+//     written its commit before the probe was seen waiting, so before that.
 //
 // Commits of others wait during the first two steps. When ctx ends, or after
 // any other error but ErrNoHeir, the parameter stays at what it was last set
@@ -53,9 +54,12 @@ func (l Login) proveSync(ctx context.Context, heir string) (node.LSN, error) {
 	if err := CheckNode(heir); err != nil {
 		return 0, err
 	}
-	s := l.session(connectTimeout)
-	defer s.close()
-	pr := &prover{l: l, s: s, heir: heir}
+	s, hand, end := l.sessions(connectTimeout)
+	defer end()
+	pr := &prover{s: s, hand: hand, heir: heir}
+	if err := l.firmly(ctx, "begin", func(context.Context, *sql.DB) error { return nil }); err != nil {
+		return 0, err // sessions that were given up have ended otherwise, and change nothing any more
+	}
 	if err := pr.begin(ctx); err != nil {
 		return 0, err
 	}
@@ -86,8 +90,8 @@ var ErrAhead = errors.New("the heir has flushed WAL that this server has not wri
 
 // prover is one proof under way.
 type prover struct {
-	l      Login
-	s      *session
+	s      *session // looks and changes settings
+	hand   *session // has the commit that waits
 	heir   string
 	former string // synchronous_standby_names when it began
 	seen   string // what the last look found, for the error
@@ -121,7 +125,7 @@ func (pr *prover) everyCommitWaits(ctx context.Context) (*probe, error) {
 		return nil, err
 	}
 	for {
-		p, err := pr.l.startProbe(ctx)
+		p, err := startProbe(ctx, pr.hand)
 		if err != nil {
 			return nil, err
 		}
@@ -166,26 +170,22 @@ func (pr *prover) onlyHeir(f syncFacts) bool {
 }
 
 // second is step 3. A standby that has all says so only when more comes, or
-// after seconds: the second probe is what makes it release the first one, and
-// whoever else waits.
+// after seconds: WAL of ours, whose commit waits for nobody, is what makes it
+// release the probe, and whoever else waits.
 func (pr *prover) second(ctx context.Context, first *probe) (node.LSN, error) {
-	p, err := pr.l.startProbe(ctx)
+	at, err := pr.s.nudge(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer p.cancel(pr.s)
 	if err := first.wait(ctx); err != nil {
 		return 0, err
 	}
-	if err := p.wait(ctx); err != nil {
-		return 0, err
-	}
-	return p.at, pr.await(ctx, func(f syncFacts) bool {
+	return at, pr.await(ctx, func(f syncFacts) bool {
 		if !pr.onlyHeir(f) {
 			return false
 		}
-		pr.seen = fmt.Sprintf("it has flushed up to %s, not %s", f.flushed(pr.heir), p.at)
-		return f.flushed(pr.heir) >= p.at
+		pr.seen = fmt.Sprintf("it has flushed up to %s, not %s", f.flushed(pr.heir), at)
+		return f.flushed(pr.heir) >= at
 	})
 }
 

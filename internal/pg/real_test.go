@@ -437,7 +437,7 @@ func TestRealPing(t *testing.T) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 		}
-		if err := Ping(t.Context(), s.run, 5432); !errors.Is(err, ErrNotYet) {
+		if err := Ping(t.Context(), s.run, 5432); err != nil { // the postmaster does not hang
 			t.Error(err)
 		}
 		if _, _, err := s.login("postgres", -1).Facts(t.Context()); !NotYet(err) || Denied(err) {

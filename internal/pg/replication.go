@@ -13,7 +13,8 @@ import (
 // Replication is what a server says about its place in replication.
 type Replication struct {
 	Role     node.Role
-	Timeline uint32 // that a primary writes and that a standby reads
+	Timeline uint32 // that a primary writes and that a standby receives; 0: it receives none, and pg_control tells
+	Version  int    // server_version_num
 
 	Written  node.LSN // of a primary: end of the WAL that it wrote
 	Flushed  node.LSN // of a primary: end of what is on its disk
@@ -49,31 +50,30 @@ type Receiver struct {
 	Age    time.Duration // since its last message; -1: none yet
 }
 
-// replicationQuery is one row. A promotion may happen while it runs: the
-// branches for a standby do no harm on a primary, but for the pause of replay,
-// which is an error there, and the next question is answered; those for a
-// primary are reached only where recovery had ended before. What walsenders have
-// been told is read before the position that it is compared with, and nothing is
-// sent before it is flushed, so a copy is never ahead.
+// replicationQuery is one row, of functions alone: views and catalogues need
+// locks that a user may hold, and pg_control's one that is held while the disk
+// hangs. A promotion may happen while it runs: the branches for a standby do no
+// harm on a primary, but for the pause of replay, which is an error there, and the
+// next question is answered; those for a primary are reached only where recovery
+// had ended before. What walsenders have been told is read before the position
+// that it is compared with, and nothing is sent before it is flushed, so a copy is
+// never ahead.
 const replicationQuery = `
 select r.standby,
-       case when r.standby
-            then greatest((select received_tli from w), (select min_recovery_end_timeline from pg_control_recovery()),
-                          (select timeline_id from pg_control_checkpoint()))
-            else ` + writtenTimeline + ` end,
+       case when r.standby then coalesce((select received_tli from w), 0) else ` + writtenTimeline + ` end,
        case when r.standby then '0/0' else pg_current_wal_lsn() end,
        case when r.standby then '0/0' else pg_current_wal_flush_lsn() end,
        case when r.standby then coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0') else '0/0' end,
        case when r.standby then coalesce(pg_last_wal_replay_lsn(), '0/0') else '0/0' end,
        (select coalesce(json_agg(json_build_object(
-               'node', application_name, 'state', coalesce(state, ''), 'sync_state', coalesce(sync_state, ''),
-               'sync_priority', coalesce(sync_priority, 0),
-               'ahead', case when r.standby then false else coalesce(flush_lsn > pg_current_wal_flush_lsn(), false) end,
-               'flush_lsn', coalesce(flush_lsn, '0/0')::text, 'replay_lsn', coalesce(replay_lsn, '0/0')::text,
-               'replay_lag', case when r.standby then (extract(epoch from replay_lag) * 1e9)::bigint
-                                  when replay_lsn >= pg_current_wal_lsn() then 0
-                                  else (extract(epoch from replay_lag) * 1e9)::bigint end)), '[]')
-          from pg_stat_replication),
+               'node', coalesce(a.application_name, ''), 'state', coalesce(s.state, ''), 'sync_state', coalesce(s.sync_state, ''),
+               'sync_priority', coalesce(s.sync_priority, 0),
+               'ahead', case when r.standby then false else coalesce(s.flush_lsn > pg_current_wal_flush_lsn(), false) end,
+               'flush_lsn', coalesce(s.flush_lsn, '0/0')::text, 'replay_lsn', coalesce(s.replay_lsn, '0/0')::text,
+               'replay_lag', case when r.standby then (extract(epoch from s.replay_lag) * 1e9)::bigint
+                                  when s.replay_lsn >= pg_current_wal_lsn() then 0
+                                  else (extract(epoch from s.replay_lag) * 1e9)::bigint end)), '[]')
+          from pg_stat_get_wal_senders() s left join lateral pg_stat_get_activity(s.pid) a on true),
        case when not r.standby then null
             when pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() and exists (select from w where status = 'streaming') then 0
             else (greatest(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), 0) * 1e9)::bigint end,
@@ -85,18 +85,22 @@ select r.standby,
        case when r.standby then pg_is_wal_replay_paused() else false end,
        case when r.standby and current_setting('recovery_min_apply_delay') <> '0' then current_setting('recovery_min_apply_delay') else '' end,
        current_setting('max_connections')::bigint, current_setting('max_worker_processes')::bigint, current_setting('max_wal_senders')::bigint,
-       current_setting('max_prepared_transactions')::bigint, current_setting('max_locks_per_transaction')::bigint
+       current_setting('max_prepared_transactions')::bigint, current_setting('max_locks_per_transaction')::bigint,
+       current_setting('server_version_num')::int
   from (select pg_is_in_recovery() as standby) r,
-       (select count(*) as waiting, min(xact_start) as oldest from pg_stat_get_activity(null) where wait_event = 'SyncRep' and application_name is distinct from 'pgbaton') s`
+       (select count(*) as waiting, min(xact_start) as oldest from pg_stat_get_activity(null)
+         where wait_event = 'SyncRep' and coalesce(application_name, '') not in ('pgbaton', '` + keptName + `')) s`
 
 // withReceiver is evaluated once for its two uses.
-const withReceiver = `with w as materialized (select * from pg_stat_wal_receiver where status is not null)`
+const withReceiver = `with w as materialized (select * from pg_stat_get_wal_receiver() where status is not null)`
 
-// Replication asks once, over a connection of its own; see Monitor for often.
-func (l Login) Replication(ctx context.Context) (Replication, error) {
-	m := l.Monitor(connectTimeout)
-	defer m.Close()
-	return m.Replication(ctx)
+// Replication asks once, over a connection of its own; see Door for often.
+func (l Login) Replication(ctx context.Context) (r Replication, err error) {
+	err = l.with(ctx, "ask about replication", func(db *sql.DB) error {
+		r, err = askReplication(ctx, db)
+		return err
+	})
+	return r, err
 }
 
 func askReplication(ctx context.Context, db *sql.DB) (r Replication, err error) {
@@ -108,7 +112,7 @@ func askReplication(ctx context.Context, db *sql.DB) (r Replication, err error) 
 	row := db.QueryRowContext(ctx, withReceiver+replicationQuery)
 	err = row.Scan(&standby, &r.Timeline, lsnScan{&r.Written}, lsnScan{&r.Flushed}, lsnScan{&r.Received}, lsnScan{&r.Replayed},
 		&senders, &lag, &receiver, &r.SyncNames, &r.Commit, &r.Started, &r.Waiting, &oldest, &r.Paused, &r.Delay,
-		&r.Has.Connections, &r.Has.Workers, &r.Has.Senders, &r.Has.Prepared, &r.Has.Locks)
+		&r.Has.Connections, &r.Has.Workers, &r.Has.Senders, &r.Has.Prepared, &r.Has.Locks, &r.Version)
 	if err != nil {
 		return Replication{}, err
 	}

@@ -18,7 +18,9 @@ import (
 type session struct {
 	open  func(pq.Dialer) (*sql.DB, error)
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
-	limit time.Duration // for one call, the connecting included
+	limit time.Duration                        // for one call, the connecting included
+	hello func(context.Context, *sql.DB) error // on each new connection; nil: nothing
+	over  context.Context                      // ends all calls for good; nil: nothing does
 
 	calls sync.Mutex // one at a time
 	db    *sql.DB    // nil: none open
@@ -26,6 +28,9 @@ type session struct {
 	mu   sync.Mutex
 	ctx  context.Context // of the call under way
 	conn net.Conn        // that it uses
+	name string          // of its database, with a door
+	pid  int             // of its backend, once it was introduced
+	oid  uint32          // of its database
 }
 
 // session is one with the login's server.
@@ -43,6 +48,10 @@ func (s *session) do(ctx context.Context, f func(context.Context, *sql.DB) error
 	defer s.calls.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, fmt.Errorf("%w (%v)", errNoAnswer, s.limit))
 	defer cancel()
+	if s.over != nil {
+		stop := context.AfterFunc(s.over, cancel)
+		defer stop()
+	}
 	s.mu.Lock()
 	s.ctx = ctx
 	s.mu.Unlock()
@@ -61,13 +70,19 @@ func (s *session) once(ctx context.Context, f func(context.Context, *sql.DB) err
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if s.db == nil {
+	fresh := s.db == nil
+	if fresh {
 		if s.db, err = s.open(sessionDialer{s}); err != nil {
 			return err
 		}
 	}
 	stop := context.AfterFunc(ctx, s.cut)
-	err = f(context.WithoutCancel(ctx), s.db)
+	if fresh && s.hello != nil {
+		err = s.hello(context.WithoutCancel(ctx), s.db)
+	}
+	if err == nil {
+		err = f(context.WithoutCancel(ctx), s.db)
+	}
 	if !stop() || err != nil {
 		s.drop()
 	}
@@ -113,19 +128,29 @@ func (d sessionDialer) DialTimeout(network, address string, _ time.Duration) (ne
 }
 
 func (d sessionDialer) DialContext(_ context.Context, network, address string) (net.Conn, error) {
-	d.s.mu.Lock()
-	ctx := d.s.ctx
-	d.s.mu.Unlock()
+	ctx := d.s.call()
 	conn, err := d.s.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	d.s.mu.Lock()
-	defer d.s.mu.Unlock()
+	return conn, d.s.took(ctx, entered{conn: conn})
+}
+
+// call is the context of the call under way.
+func (s *session) call() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctx
+}
+
+// took notes the connection that the call uses.
+func (s *session) took(ctx context.Context, at entered) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := context.Cause(ctx); err != nil {
-		_ = conn.Close()
-		return nil, err
+		_ = at.conn.Close()
+		return err
 	}
-	d.s.conn = conn
-	return conn, nil
+	s.conn, s.name, s.pid, s.oid = at.conn, at.database, 0, 0
+	return nil
 }

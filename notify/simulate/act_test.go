@@ -64,6 +64,9 @@ func (w *world) effect(n *box, v notify.Verdict) bool {
 		n.data.signal = n.data.signal || v.Do == notify.StopForTarget
 		n.sup.died = false
 		w.point(n)
+	case notify.Name:
+		n.data.names, n.pg.names = v.Target, v.Target
+		w.settleCommits(n)
 	case notify.Unname:
 		n.data.names, n.pg.names = "", ""
 		n.sup.synced, n.sup.syncedLSN = "", 0
