@@ -75,7 +75,9 @@ func (s *supervisor) careless() string {
 		return pg.SyncNames + " is set on the server's command line, where nothing can change it"
 	}
 	if r := s.cl.repl; r != nil {
-		return pg.SkipsWait(r.Version)
+		if first := pg.SkipsWait(r.Version); first != "" {
+			return fmt.Sprintf("PostgreSQL %d.%d may acknowledge commits without waiting right after its start (install %s or later)", r.Version/10000, r.Version%10000, first)
+		}
 	}
 	return ""
 }

@@ -103,7 +103,7 @@ var table = []Setting{
 	}),
 	setting("hung_after", Setting{
 		Default: "30s", Kind: durationKind(0, time.Hour),
-		Meaning: "How long postgres may give no answer before it counts as hung in a node with `PGBATON_PEERS`: it is killed then, and handed over or started again. `0s` means never.",
+		Meaning: "How long postgres may give no answer at all before it counts as hung in a node with `PGBATON_PEERS`: it is killed then, and handed over or started again. A lock that is held, or a refusal, is an answer. `0s` means never.",
 	}),
 	setting("unready_after", Setting{
 		Default: "0s", Kind: durationKind(0, 24*time.Hour),

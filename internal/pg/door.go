@@ -129,6 +129,10 @@ func (l Login) connect(ctx context.Context) (driver.Conn, entered, error) {
 	var errs []error
 	for _, name := range l.databases() {
 		c, raw, err := l.enter(ctx, name)
+		if l.kept && IsFull(err) {
+			l.sender = true
+			c, raw, err = l.enter(ctx, name)
+		}
 		if err == nil {
 			return c, entered{raw, name}, nil
 		}

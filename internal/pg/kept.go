@@ -27,7 +27,8 @@ const (
 // A door keeps two sessions, so that there is a way in where every connection is
 // taken and none is let in any more: watch asks, and hand changes settings,
 // promotes, and has the commit that is seen waiting (ProveSync). They are in a
-// database that users' DDL may want alone, and leave it then.
+// database that users' DDL may want alone, and leave it then. Into a server whose
+// clients were faster they come as walsenders, of which it has some apart.
 //
 // They are clients that do not leave by themselves: a smart shutdown waits for
 // Close.

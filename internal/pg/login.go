@@ -38,7 +38,8 @@ type Login struct {
 	Major     int    // of the server; 0: unknown
 	Door      *Door  // bounds the connections; nil: nothing does
 
-	kept bool // one of the door's own sessions
+	kept   bool // one of the door's own sessions
+	sender bool // as a walsender, which is not counted among the clients, and takes SQL without parameters
 }
 
 // Socket is the path of the server's socket.
@@ -116,6 +117,9 @@ func (l Login) runtime() map[string]string {
 	}
 	if l.Major >= 17 {
 		set["transaction_timeout"], set["event_triggers"] = "0", "off" // triggers on login
+	}
+	if l.sender {
+		set["replication"] = "database"
 	}
 	return set
 }

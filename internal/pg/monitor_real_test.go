@@ -247,6 +247,14 @@ func TestRealWithoutAFreeConnectionCommitsAreReleasedAndAnHeirProven(t *testing.
 		if _, err := l.ProveSync(within(t, 30*time.Second), "n2"); err != nil {
 			t.Error(err)
 		}
+		// Nor has a door that comes late.
+		d.Close()
+		until(t, "the writers have its connections too", func() bool { return n1.number(late(t, n1), mine+" and backend_type = 'client backend'") == 0 })
+		d, l = n1.through(10 * time.Second)
+		until(t, "an answer", func() bool { r, err := d.Replication(t.Context()); return err == nil && len(r.Senders) == 1 })
+		if _, err := l.ProveSync(within(t, 30*time.Second), "n2"); err != nil {
+			t.Error(err)
+		}
 		n2.stop("immediate")
 		if err := l.SetAuto(within(t, 30*time.Second), map[string]string{SyncNames: ""}); err != nil {
 			t.Error(err)
@@ -254,6 +262,14 @@ func TestRealWithoutAFreeConnectionCommitsAreReleasedAndAnHeirProven(t *testing.
 		cancel()
 		wait() // each writer's last commit comes back
 	})
+}
+
+// late is a login that gets in where no connection is free.
+func late(t *testing.T, m *member) Login {
+	t.Helper()
+	l := m.sql()
+	l.sender = true
+	return l
 }
 
 // A session that was given up in the middle of a change carries it out no more

@@ -68,7 +68,8 @@ func (s *session) syncFacts(ctx context.Context) (f syncFacts, err error) {
 			select coalesce(a.application_name, ''), coalesce(r.state, ''), coalesce(r.sync_state, ''), coalesce(r.sync_priority, 0),
 			       coalesce(r.flush_lsn, '0/0'), coalesce(r.flush_lsn > pg_current_wal_flush_lsn(), false),
 			       exists (select from pg_get_replication_slots() s where s.active_pid = r.pid and s.slot_type = 'logical')
-			  from pg_stat_get_wal_senders() r left join lateral pg_stat_get_activity(r.pid) a on true`,
+			  from pg_stat_get_wal_senders() r left join lateral pg_stat_get_activity(r.pid) a on true
+			 where a.application_name is distinct from '`+keptName+`'`,
 			func(scan func(...any) error) error {
 				var w walSender
 				err := scan(&w.Node, &w.State, &w.SyncState, &w.Priority, lsnScan{&w.Flush}, &w.Ahead, &w.logical)

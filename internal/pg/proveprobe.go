@@ -87,7 +87,7 @@ func (p *probe) seenWaiting(ctx context.Context, by *session) (waits bool, err e
 	defer tick.Stop()
 	for {
 		err = by.do(ctx, func(ctx context.Context, db *sql.DB) error {
-			return db.QueryRowContext(ctx, "select exists (select from pg_stat_get_activity($1) where wait_event = 'SyncRep')", p.pid).Scan(&waits)
+			return db.QueryRowContext(ctx, fmt.Sprintf("select exists (select from pg_stat_get_activity(%d) where wait_event = 'SyncRep')", p.pid)).Scan(&waits)
 		})
 		switch {
 		case waits:
@@ -115,7 +115,7 @@ func (p *probe) cancel(by *session) {
 	default:
 	}
 	_ = by.do(context.Background(), func(ctx context.Context, db *sql.DB) error {
-		_, err := db.ExecContext(ctx, "select pg_cancel_backend($1)", p.pid)
+		_, err := db.ExecContext(ctx, fmt.Sprintf("select pg_cancel_backend(%d)", p.pid))
 		return err
 	})
 	select {

@@ -73,7 +73,8 @@ select r.standby,
                'replay_lag', case when r.standby then (extract(epoch from s.replay_lag) * 1e9)::bigint
                                   when s.replay_lsn >= pg_current_wal_lsn() then 0
                                   else (extract(epoch from s.replay_lag) * 1e9)::bigint end)), '[]')
-          from pg_stat_get_wal_senders() s left join lateral pg_stat_get_activity(s.pid) a on true),
+          from pg_stat_get_wal_senders() s left join lateral pg_stat_get_activity(s.pid) a on true
+         where a.application_name is distinct from '` + keptName + `'),
        case when not r.standby then null
             when pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() and exists (select from w where status = 'streaming') then 0
             else (greatest(extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()), 0) * 1e9)::bigint end,

@@ -8,12 +8,12 @@ import "fmt"
 // in handling of synchronous_standby_names immediately after startup").
 var firstThatWaits = map[int]int{13: 21, 14: 18, 15: 13, 16: 9, 17: 5}
 
-// SkipsWait says of a server_version_num why its commits may not wait; empty: they do.
-func SkipsWait(version int) string {
-	major, minor := version/10000, version%10000
-	first := firstThatWaits[major]
-	if version == 0 || minor >= first {
-		return ""
+// SkipsWait tells of a server_version_num the release of its major from which on
+// commits wait where they may not with it; empty: they do.
+func SkipsWait(version int) (first string) {
+	major := version / 10000
+	if minor := version % 10000; version != 0 && minor < firstThatWaits[major] {
+		first = fmt.Sprintf("%d.%d", major, firstThatWaits[major])
 	}
-	return fmt.Sprintf("PostgreSQL %d.%d may acknowledge commits without waiting right after its start: install %d.%d or later", major, minor, major, first)
+	return first
 }
