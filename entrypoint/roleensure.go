@@ -67,13 +67,10 @@ func (s *supervisor) ensure() {
 	go func() {
 		ctx, cancel := context.WithTimeout(srv.live, ensureWithin)
 		defer cancel()
-		_, err := l.EnsureSlots(ctx, slots)
-		if err == nil && primary {
-			_, err = l.EnsureReplication(ctx, user, password)
-		}
-		var done slotsDone
-		if err == nil {
-			done, err = keepSlots(ctx, l, plan, !primary)
+		done, err := keepSlots(ctx, l, plan, !primary)
+		if primary {
+			_, e := l.EnsureReplication(ctx, user, password) // whose databases may be locked
+			err = errors.Join(err, e)
 		}
 		s.post(func() { s.ensured(done, err) })
 	}()

@@ -2,7 +2,7 @@ package clustertest
 
 import (
 	"context"
-	"database/sql"
+	client "database/sql"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,7 +15,7 @@ import (
 // crowd is the superuser's sessions that take every connection of a node, as
 // applications' do which connect as POSTGRES_USER.
 type crowd struct {
-	db   *sql.DB
+	db   *client.DB
 	all  sync.WaitGroup
 	stop context.CancelFunc
 	mu   sync.Mutex
@@ -36,7 +36,7 @@ func crowdOf(t *testing.T, on *testbed.Node, n int, statement string) *crowd {
 }
 
 func (g *crowd) session(ctx context.Context, statement string) {
-	var conn *sql.Conn
+	var conn *client.Conn
 	for {
 		var err error
 		if conn, err = g.db.Conn(ctx); err == nil {
