@@ -2,86 +2,13 @@ package clustertest
 
 import (
 	"context"
-	client "database/sql"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/testbed"
 )
-
-// crowd is the superuser's sessions that take every connection of a node, as
-// applications' do which connect as POSTGRES_USER.
-type crowd struct {
-	db   *client.DB
-	all  sync.WaitGroup
-	stop context.CancelFunc
-	mu   sync.Mutex
-	in   int // sessions that got in
-	back int // statements that came back without an error
-}
-
-// crowdOf lets n sessions carry out a statement each.
-func crowdOf(t *testing.T, on *testbed.Node, n int, statement string) *crowd {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	g := &crowd{db: on.DB(), stop: stop}
-	g.db.SetMaxOpenConns(n)
-	for range n {
-		g.all.Go(func() { g.session(ctx, statement) })
-	}
-	return g
-}
-
-func (g *crowd) session(ctx context.Context, statement string) {
-	var conn *client.Conn
-	for {
-		var err error
-		if conn, err = g.db.Conn(ctx); err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(50 * time.Millisecond): // all others are in; one may leave
-		}
-	}
-	defer conn.Close()
-	g.count(&g.in)
-	_, err := conn.ExecContext(context.WithoutCancel(ctx), statement) // a cancelled commit would count as one
-	if err == nil {
-		g.count(&g.back)
-	}
-	<-ctx.Done()
-}
-
-func (g *crowd) count(n *int) {
-	g.mu.Lock()
-	*n++
-	g.mu.Unlock()
-}
-
-func (g *crowd) counts() (in, back int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.in, g.back
-}
-
-// leave ends the sessions.
-func (g *crowd) leave() {
-	g.stop()
-	g.db.Close()
-}
-
-// full waits until nobody else gets in.
-func (g *crowd) full(t *testing.T, n *testbed.Node) {
-	t.Helper()
-	n.Eventually(long, "every connection is taken", func() bool {
-		return n.Exec("psql", "-U", "postgres", "-c", "select 1").Code != 0
-	})
-}
 
 // TestCommitsAreReleasedAndAnHeirIsArmedAlthoughNoConnectionIsFree: the heir is
 // killed, every connection waits for it, and an operator says to go on alone.
@@ -92,16 +19,16 @@ func TestCommitsAreReleasedAndAnHeirIsArmedAlthoughNoConnectionIsFree(t *testing
 	h := c.Others(p)[0]
 	p.MustExec("psql", "-U", "postgres", "-c", "create table t (n int)")
 	h.Kill9()
-	g := crowdOf(t, p, 40, "insert into t values (1)")
-	defer g.leave()
-	g.full(t, p)
+	g := p.Crowd(40, "insert into t values (1)")
+	defer g.Leave()
+	g.Full()
 	orders(t, p, "alone", "--force", "--yes")
-	p.Eventually(long, "all commits come back", func() bool { in, back := g.counts(); return back == in && in >= 10 })
+	p.Eventually(long, "all commits come back", func() bool { in, back := g.Counts(); return back == in && in >= 10 })
 
 	// They stay connected, and the heir comes back.
 	h.Start()
 	c.WaitWhole(2 * long)
-	if _, back := g.counts(); back < 10 {
+	if _, back := g.Counts(); back < 10 {
 		t.Errorf("%d sessions were there", back)
 	}
 	handOver(t, p, "--to", h.Host)

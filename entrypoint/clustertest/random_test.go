@@ -24,6 +24,10 @@ type trouble struct {
 // hungAfter is short, for a test, and more than a busy machine takes to answer.
 const hungAfter = 5 * time.Second
 
+// crowded is max_connections of nodes under random faults: so few that they can
+// be exhausted, and more than the load takes.
+const crowded = 40
+
 func kinds() []trouble {
 	return []trouble{
 		{"postmaster killed", func(_ *testing.T, _ *rand.Rand, _ *testbed.Cluster, n *testbed.Node) func() {
@@ -107,6 +111,9 @@ func kinds() []trouble {
 			}
 			return let
 		}},
+		{"connections exhausted", func(_ *testing.T, _ *rand.Rand, _ *testbed.Cluster, n *testbed.Node) func() {
+			return n.Crowd(crowded+10, "select 1").Leave
+		}},
 		{"switchover", func(t *testing.T, _ *rand.Rand, c *testbed.Cluster, _ *testbed.Node) func() {
 			if p := c.Primary(); p != nil {
 				// It may be refused, or cut off, and must do no harm then.
@@ -140,7 +147,8 @@ type besieged struct {
 
 func besiege(t *testing.T, r *rand.Rand, seen *testbed.SoakReport) *besieged {
 	t.Helper()
-	c := testbed.RunCluster(t, testbed.ClusterSpec{Nodes: 3, Major: 17, VIP: true, Args: []string{"postgres", "-c", "max_standby_streaming_delay=-1"}, Env: map[string]string{"PGBATON_HUNG_AFTER": hungAfter.String()}})
+	args := []string{"postgres", "-c", "max_standby_streaming_delay=-1", "-c", fmt.Sprintf("max_connections=%d", crowded)}
+	c := testbed.RunCluster(t, testbed.ClusterSpec{Nodes: 3, Major: 17, VIP: true, Args: args, Env: map[string]string{"PGBATON_HUNG_AFTER": hungAfter.String()}})
 	epoch := record(t, c.WaitWhole(2*long)).Epoch // before the first commit: a busy machine promotes by itself
 	l := c.Load()
 	prepare(t, l)

@@ -19,7 +19,7 @@ const clearEvery = 50 * time.Millisecond
 const clearQuery = `
 select count(case when state = 'active' then pg_cancel_backend(pid) else pg_terminate_backend(pid) end)
   from pg_stat_get_activity(null)
- where backend_type = 'client backend' and application_name is distinct from 'pgbaton' and xact_start is not null
+ where backend_type = 'client backend' and coalesce(application_name, '') not in ('pgbaton', '` + keptName + `') and xact_start is not null
    and exists (select from pg_stat_get_activity(null) s where s.backend_type = 'startup'
                   and (s.wait_event like 'RecoveryConflict%' or s.wait_event_type in ('Lock', 'BufferPin')))`
 
