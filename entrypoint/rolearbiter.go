@@ -58,7 +58,8 @@ func (s *supervisor) keepLease(f *notify.Facts) {
 		return
 	}
 	r := f.Self.Record
-	s.cl.arbiter.Hold(r != nil && r.Primary && r.Released == nil && f.Self.Server == notify.ServerPrimary && !f.Beaten() && !f.Deaf())
+	open := r != nil && r.Primary && r.Released == nil && f.Self.Server == notify.ServerPrimary
+	s.cl.arbiter.Hold(open && !f.Beaten() && !f.Deaf() && s.still.disk(time.Now()) == "")
 }
 
 // swap changes the arbiter's record. Whether it did is seen when that is read

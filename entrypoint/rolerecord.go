@@ -47,6 +47,9 @@ func (s *supervisor) loadRole(v *volume) {
 		return
 	}
 	s.cl.loaded = true
+	if s.still != nil {
+		s.still.root.Store(v.root)
+	}
 	s.keepReserve()
 }
 

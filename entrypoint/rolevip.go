@@ -166,7 +166,7 @@ func (s *supervisor) takeSeat(f notify.Facts) {
 	if s.cl.seats == nil {
 		return
 	}
-	err := s.cl.seats.SetEligible(s.cl.seat.Eligible)
+	err := s.cl.seats.SetEligible(s.cl.seat.Eligible && s.still.disk(f.Now) == "")
 	if e := s.cl.seats.SetPref(s.cl.seat.Pref); err == nil {
 		err = e
 	}

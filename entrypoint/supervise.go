@@ -51,6 +51,7 @@ type supervisor struct {
 	restarts int // of the supervisor
 	mail     *mailbox
 	snapshot atomic.Pointer[node.State]
+	still    *standstill              // nil: without peers
 	recent   atomic.Pointer[[]node.Event] // what happened last
 
 	wish     wish
@@ -202,6 +203,9 @@ func (s *supervisor) main(h hello) int {
 	s.joinCluster(ctx)
 	s.resume(h)
 	s.publish()
+	if s.clustered() {
+		s.watchStandstill(ctx)
+	}
 	if err := s.serveAPI(); err != nil {
 		fmt.Fprintf(os.Stderr, "pgbaton: %v\n", err)
 		if s.server == nil {
@@ -283,7 +287,7 @@ func (s *supervisor) serveAPI() (err error) {
 		Source: s, Steerer: s,
 		Socket: filepath.Join(s.control, nodeapi.SocketName),
 		TCP:    s.set.Listen, Token: s.set.Token.Reveal(),
-		AllowedUIDs: []int{int(s.user.UID)}, Log: s.log, Roles: s.roles(), TLS: s.tls,
+		AllowedUIDs: []int{int(s.user.UID)}, Log: s.log, Roles: s.roles(), TLS: s.tls, Still: s.Still,
 	})
 	if err != nil {
 		return err

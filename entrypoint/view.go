@@ -296,6 +296,9 @@ func (s *supervisor) publish() {
 	st.Warnings = append(st.Warnings, s.up.broken...)
 	st.Warnings = append(append(st.Warnings, s.namesakes()...), s.unevenLimits()...)
 	st.Warnings = append(append(st.Warnings, s.cl.facts.Ahead()...), s.cl.facts.Stalled()...)
+	if why := s.still.disk(st.Time); why != "" {
+		st.Warnings = append(st.Warnings, why+", so it counts as silent for the others")
+	}
 	st.Warnings = append(st.Warnings, s.arbiterWarnings()...)
 	st.Warnings = append(st.Warnings, s.slotWarnings()...)
 	for _, w := range []string{s.divergedWarning(), s.cl.vrrpFault, s.cl.facts.Unproven(), s.deafWarning()} {

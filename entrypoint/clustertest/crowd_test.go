@@ -39,7 +39,7 @@ func TestCommitsAreReleasedAndAnHeirIsArmedAlthoughNoConnectionIsFree(t *testing
 // keeps logins or catalogues waiting, and none of our sessions is in anybody's way.
 func TestWhatUsersLockAndTriggerIsNoHang(t *testing.T) {
 	t.Parallel()
-	const hung = 5 * time.Second
+	const hung = 8 * time.Second
 	c := testbed.RunCluster(t, testbed.ClusterSpec{Nodes: 2, Major: 17, Env: map[string]string{"PGBATON_HUNG_AFTER": hung.String()}})
 	p := c.WaitWhole(2 * long)
 	h := c.Others(p)[0]
@@ -53,7 +53,7 @@ func TestWhatUsersLockAndTriggerIsNoHang(t *testing.T) {
 		n.MustExec(args...)
 	}
 	psql(p, "postgres", "create database app")
-	psql(p, "app", "create database copy template postgres", "begin; lock table pg_authid in access exclusive mode; select pg_sleep(12)")
+	psql(p, "app", "create database copy template postgres", "begin; lock table pg_authid in access exclusive mode; select pg_sleep(16)")
 	c.WaitWhole(long)
 	if now := servers(t, c); fmt.Sprint(now) != fmt.Sprint(same) {
 		t.Errorf("a lock on pg_authid counted as a hang: servers started at %v, before at %v", now, same)
@@ -75,7 +75,7 @@ func TestWhatUsersLockAndTriggerIsNoHang(t *testing.T) {
 	expect(t, c.WaitWhole(2*long), p, "its restart")
 	before, _ := p.Postmaster()
 	h.Kill9()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*hung)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*hung)
 	defer cancel()
 	_, err := p.TryDo(ctx, testbed.Command{Args: []string{"psql", "-U", "postgres", "-d", "app", "-c", "create database shop"}})
 	if err == nil {

@@ -95,9 +95,19 @@ func (a *api) dispatch(w http.ResponseWriter, r *http.Request, rt route, known b
 	case !allows(rt.allow, r.Method):
 		w.Header().Set("Allow", rt.allow)
 		writeError(w, http.StatusMethodNotAllowed, clip(r.Method)+" is not possible on "+r.URL.Path, "use "+rt.allow)
+	case a.isSilent(r.URL.Path):
+		writeError(w, http.StatusServiceUnavailable, a.cfg.Still(), "")
 	default:
 		rt.handle(w, r)
 	}
+}
+
+// isSilent reports whether this node answers nothing that others decide by: the
+// latest snapshot says nothing of now.
+func (a *api) isSilent(path string) bool {
+	_, health := checks[path]
+	remote := a.side == remote && strings.HasPrefix(path, "/v1/")
+	return (health && path != "/liveness" || remote) && a.cfg.Still != nil && a.cfg.Still() != ""
 }
 
 func allows(allow, method string) bool {

@@ -28,6 +28,10 @@ type Source interface {
 	State() node.State
 }
 
+// StillAfter is how old the latest snapshot may be before this node counts as
+// silent: its loop makes one each second, and waits now and then for a slow disk.
+const StillAfter = 10 * time.Second
+
 // Steerer carries out orders.
 type Steerer interface {
 	// Do returns when the order is carried out, or with the reason why not. A
@@ -53,13 +57,14 @@ const (
 type Config struct {
 	Source      Source
 	Steerer     Steerer
-	Roles       Roles        // nil: peers can ask nothing of this node
-	Socket      string       // path of the control socket; its directory exists
-	TCP         string       // listen address of the TCP side; "" or "off" for none
-	Token       string       // of the cluster; empty: the TCP side answers health and metrics only
-	TLS         *TLS         // of the TCP side; nil: in the clear. A client certificate stands for the token
-	AllowedUIDs []int        // may give orders over the socket, beside root and the supervisor's own uid
-	Log         *slog.Logger // nil: slog.Default()
+	Roles       Roles         // nil: peers can ask nothing of this node
+	Still       func() string // why this node is as good as silent; empty: it is not; nil: it never is
+	Socket      string        // path of the control socket; its directory exists
+	TCP         string        // listen address of the TCP side; "" or "off" for none
+	Token       string        // of the cluster; empty: the TCP side answers health and metrics only
+	TLS         *TLS          // of the TCP side; nil: in the clear. A client certificate stands for the token
+	AllowedUIDs []int         // may give orders over the socket, beside root and the supervisor's own uid
+	Log         *slog.Logger  // nil: slog.Default()
 }
 
 // Server is a running API. Make it with Start.
