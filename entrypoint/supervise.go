@@ -51,7 +51,7 @@ type supervisor struct {
 	restarts int // of the supervisor
 	mail     *mailbox
 	snapshot atomic.Pointer[node.State]
-	still    *standstill              // nil: without peers
+	still    *standstill                  // nil: without peers
 	recent   atomic.Pointer[[]node.Event] // what happened last
 
 	wish     wish
