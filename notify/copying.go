@@ -56,7 +56,7 @@ func (f *Facts) mayHavePromoted(p Peer) string {
 		if other.State == nil {
 			why := fmt.Sprintf("this node was its heir and may have promoted before it lost its data: %s has to answer first", other.called())
 			if other.name() != "" {
-				why += fmt.Sprintf(" (`pgbaton forget %s` if that node is gone for good)", other.name())
+				why += fmt.Sprintf(" (`pgbaton forget --force %s` if that node is gone for good)", other.name())
 			}
 			return why
 		}

@@ -127,6 +127,9 @@ const forgetAfter = 3 * time.Second
 // none.
 func (f *Facts) mayHold(m node.Members, name string) string {
 	seen, epoch := m.Seen[name], f.epoch(m)
+	if r := f.Self.Record; r == nil || r.Epoch < epoch {
+		return fmt.Sprintf("this node is not in the cluster's newest epoch %d, so %s may be what proves it: give this order on the primary, or `--force`", epoch, name)
+	}
 	if p, found := f.primary(); found && p.name() == name {
 		return name + " is the primary: promote another node first, or `--force`"
 	}

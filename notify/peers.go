@@ -166,7 +166,7 @@ func (f *Facts) silent() string {
 	}
 	text := strings.Join(out, ", ")
 	if known != "" {
-		text += fmt.Sprintf(" (`pgbaton forget %s` if that node is gone for good)", known)
+		text += fmt.Sprintf(" (`pgbaton forget --force %s` if that node is gone for good)", known)
 	}
 	return text
 }
