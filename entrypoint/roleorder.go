@@ -165,7 +165,7 @@ func (s *supervisor) orderSwitchover(o node.Order) (func() (bool, error), error)
 
 func (s *supervisor) beginHandover(target, why string, within time.Duration) {
 	s.cl.undone = ""
-	s.cl.handover = &notify.Handover{Operation: randomID(), Target: target, Deadline: time.Now().Add(within), Why: why}
+	s.cl.handover = &notify.Handover{Operation: randomID(), Target: target, Deadline: time.Now().Add(within), Mark: s.cl.facts.Self.LSN, Why: why}
 	s.wakeIn(within)
 	s.cl.monitor.hurry(within)
 }

@@ -1,6 +1,10 @@
 package notify
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/pgbaton/pgbaton/internal/node"
+)
 
 // A standby that has flushed WAL which its primary has not written has another
 // history than that primary, whatever the number of its timeline: PostgreSQL
@@ -25,6 +29,19 @@ func (f *Facts) saysAhead(p Peer) bool {
 		}
 	}
 	return false
+}
+
+// hasReplayed reports whether a standby has replayed this primary's WAL up to a
+// position that was written while it streamed. Receiving proves nothing: what
+// does not fit to the data is flushed all the same, and stays unread.
+func (f *Facts) hasReplayed(name string, lsn node.LSN) bool {
+	for _, w := range f.Self.Senders {
+		if w.Node == name && w.Replay >= lsn {
+			return true
+		}
+	}
+	p, answers := f.answering(name)
+	return answers && p.cluster().Following == f.Policy.Node && p.cluster().Replayed >= lsn // PostgreSQL tells the primary of it every 10 s only
 }
 
 // alien: this armed heir hears that it is ahead of its primary. It does not wait

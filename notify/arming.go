@@ -28,9 +28,18 @@ func preparing(f *Facts) (Verdict, bool) {
 	if !f.isProven(heir) {
 		return f.prove(heir)
 	}
+	if !f.hasReplayed(heir, s.SyncedLSN) {
+		return f.waitForReplay(heir)
+	}
 	next := clone(s.Record)
 	next.Heir = f.heirOf(heir)
 	return Verdict{Do: Write, Target: heir, Record: next, Why: "commits wait for " + heir + ": from now on it may come to be armed"}, true
+}
+
+// waitForReplay: that it replays what this primary writes now proves the heir's
+// data to be a copy of this node's.
+func (f *Facts) waitForReplay(heir string) (Verdict, bool) {
+	return yes(Wait, heir, "commits wait for %s, which may come to be armed once it has replayed one of them, up to %s: that proves it a copy of this node", heir, f.Self.SyncedLSN)
 }
 
 // isProven reports whether commits are known to wait for the standby.
@@ -64,6 +73,8 @@ func arming(f *Facts) (Verdict, bool) {
 		return yes(Name, heir, "somebody changed synchronous_standby_names, so commits do not wait for the heir %s: naming it again", heir)
 	case !f.isProven(heir):
 		return no()
+	case answers && !f.isArmed(heir) && !f.hasReplayed(heir, s.SyncedLSN):
+		return f.waitForReplay(heir)
 	case answers && !f.isArmed(heir):
 		return yes(AskForArming, heir, "commits wait for %s: asking it to write down that it is armed", heir)
 	}

@@ -152,6 +152,7 @@ type Handover struct {
 	Operation string
 	Target    string // node; empty: the heir, or the best standby. Whom AskForPrepare asked is the target from then on
 	Deadline  time.Time
-	Prepared  bool // Target is ready and the checkpoint is written
+	Prepared  bool     // Target is ready and the checkpoint is written
+	Mark      node.LSN // was written here before that checkpoint; 0: not known
 	Why       string
 }

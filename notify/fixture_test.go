@@ -123,7 +123,7 @@ func asPrimary() Facts {
 		Self: Self{
 			Record: r, Data: DataCluster, SystemIdentifier: 7, Server: ServerPrimary, Timeline: 1, End: 90, LSN: 90,
 			Named: true, Synced: "n2", SyncedLSN: 80, VIP: true, VRRP: "MASTER", Token: "t-n1",
-			Senders: []node.Sender{{Node: "n2", State: "streaming", Flush: 90}, {Node: "n3", State: "streaming", Flush: 90}},
+			Senders: []node.Sender{{Node: "n2", State: "streaming", Flush: 90, Replay: 90}, {Node: "n3", State: "streaming", Flush: 90, Replay: 90}},
 		},
 	}
 }

@@ -39,6 +39,8 @@ func handingOver(f *Facts) (Verdict, bool) {
 		return no() // the rows below may mend that
 	case !h.Prepared:
 		return yes(AskForPrepare, target, "handing over to %s: asking whether it is ready, and writing a checkpoint", target)
+	case alone(s.Record) && h.Mark != 0 && !f.hasReplayed(target, h.Mark+1): // an armed heir has proven itself
+		return yes(Wait, target, "handing over to %s: waiting until it has replayed the checkpoint, which proves it a copy of this node", target)
 	}
 	return yes(StopForTarget, target, "handing over to %s: the server stops", target)
 }

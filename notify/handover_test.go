@@ -17,6 +17,7 @@ func TestAHandover(t *testing.T) {
 	}
 	to := func(name string) func(*Facts) { return func(f *Facts) { f.Handover.Target = name } }
 	prepared := func(f *Facts) { f.Handover.Prepared = true }
+	marked := func(f *Facts) { f.Handover.Mark = 90 }
 	stopped := all(to("n2"), down, func(f *Facts) { f.Self.Clean = true })
 	received := func(lsn node.LSN) func(*Facts) {
 		return func(f *Facts) { f.Peers[0].State.Cluster.Received = lsn }
@@ -47,6 +48,9 @@ func TestAHandover(t *testing.T) {
 		{name: "with nobody armed any standby will do", change: all(noHeir, to("n3")), do: AskForPrepare, target: "n3"},
 		{name: "the best one when none is named", change: noHeir, do: AskForPrepare, target: "n2"},
 		{name: "under continue too", change: all(noHeir, prepared, to("n3"), func(f *Facts) { f.Policy.OnSilence = SilenceContinue }), do: StopForTarget, target: "n3"},
+		{name: "which has to replay what is written meanwhile, and so be a copy", change: all(noHeir, prepared, marked, to("n3")), do: Wait, target: "n3"},
+		{name: "as it has", change: all(noHeir, prepared, marked, to("n3"), func(f *Facts) { f.Self.Senders[1].Replay = 91 }), do: StopForTarget, target: "n3"},
+		{name: "an armed heir has proven to be one", change: all(prepared, marked), do: StopForTarget, target: "n2"},
 		{name: "nobody streams", change: all(noHeir, nobodyStreams), do: Wait},
 		{name: "a paused primary hands over on order", change: func(f *Facts) { f.Self.Record.Paused = true }, do: AskForPrepare, target: "n2"},
 	})

@@ -84,6 +84,7 @@ func TestAnHeirThatCannotBeArmedYet(t *testing.T) {
 		return f
 	}
 	unproven := func(f *Facts) { f.Self.Synced = "" }
+	unread := func(f *Facts) { f.Self.Senders[0].Replay = 79 }
 	forgotten := func(r *node.Record) bool { return r.Primary && r.Heir == nil }
 	check(t, base, []want{
 		{name: "commits are proven to wait for it", change: unproven, do: Prove, target: "n2"},
@@ -91,6 +92,8 @@ func TestAnHeirThatCannotBeArmedYet(t *testing.T) {
 		{name: "that cannot be proven: given up", change: func(f *Facts) { f.Self.Synced, f.Self.Doubt = "", doubtFor }, do: Write, target: "n2", record: forgotten},
 		{name: "they wait for nobody any more", change: func(f *Facts) { f.Self.Named = false }, do: Prove, target: "n2"},
 		{name: "it may come to be armed from now on", do: Write, target: "n2", record: func(r *node.Record) bool { return r.Heir.Armed && r.Heir.Node == "n2" }},
+		{name: "but not before it has replayed one of them", change: unread, do: Wait, target: "n2"},
+		{name: "of which it may tell itself", change: all(unread, func(f *Facts) { f.Peers[0].State.Cluster.Replayed = 80 }), do: Write, target: "n2", record: func(r *node.Record) bool { return r.Heir.Armed }},
 		{name: "it is silent: given up at once", change: all(unproven, silence), do: Write, target: "n2", record: forgotten},
 		{name: "it does not stream: given up at once", change: all(unproven, func(f *Facts) { f.Self.Senders = nil }), do: Write, target: "n2", record: forgotten},
 		{name: "it is ahead of this primary: given up at once", change: ahead, do: Write, target: "n2", record: forgotten},
@@ -114,6 +117,7 @@ func TestAnHeirThatMayBeArmed(t *testing.T) {
 	stray := func(f *Facts) { f.Peers[1].State.Cluster.Record = armedRecord("n3", "n1", first()) }
 	check(t, asPrimary, []want{
 		{name: "it is asked to be armed", change: disarmed, do: AskForArming, target: "n2"},
+		{name: "but not before it has replayed one of them", change: all(disarmed, func(f *Facts) { f.Self.Senders[0].Replay = 79 }), do: Wait, target: "n2"},
 		{name: "commits wait for it, whoever else is asked", change: silence, do: Wait},
 		{name: "a new server proves it anew", change: func(f *Facts) { f.Self.Synced = "" }, do: Prove, target: "n2"},
 		{name: "which waits for its stream", change: all(cut, func(f *Facts) { f.Self.Synced = "" }), do: Wait},

@@ -70,6 +70,8 @@ func (w *world) self(n *box) notify.Self {
 		self.Following, self.Streaming = d.follows, n.pg.in != nil
 		if !self.Streaming {
 			self.End = min(self.End, n.pg.replay)
+		} else {
+			self.End = max(self.End, n.pg.in.got)
 		}
 		self.Dry = ticks(w.now - s.wet)
 		self.Replayed, self.Replay = n.pg.replay, notify.Replay{Paused: n.pg.paused, Short: n.pg.short(d)}
@@ -85,7 +87,7 @@ func (w *world) senders(n *box) []node.Sender {
 	var out []node.Sender
 	for _, other := range w.boxes {
 		if st := n.pg.out[other.name]; st != nil {
-			out = append(out, node.Sender{Node: other.name, State: "streaming", Flush: st.flush, Replay: st.flush, Ahead: st.flush > n.data.flushed.end})
+			out = append(out, node.Sender{Node: other.name, State: "streaming", Flush: st.flush, Replay: min(st.flush, st.recv.replay), Ahead: st.flush > n.data.flushed.end})
 		}
 	}
 	return out

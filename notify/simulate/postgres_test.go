@@ -35,7 +35,8 @@ type stream struct {
 	server, recv *server
 	flush        node.LSN // as the primary was told
 	stalled      int      // ticks without the network
-	alien        bool     // the standby is ahead, with another history of the same timeline number
+	alien        bool     // the standby has another history of the same timeline number
+	got          node.LSN // up to here an alien has flushed what it can never replay
 }
 
 // startServer starts postgres. Recovery ends at the end of timeline target; 0:

@@ -33,8 +33,8 @@ func (w *world) connect(n *box) {
 		return
 	}
 	mine := n.data.tip
-	if mine.end > from.data.flushed.end && mine.tl == from.data.flushed.tl && w.alien {
-		w.log("%s streams from %s, which it is ahead of", n.name, from.name)
+	if w.alien && mine.tl == from.data.flushed.tl && !from.data.flushed.has(mine) {
+		w.log("%s streams from %s, whose history is another", n.name, from.name)
 		st := &stream{from: from, to: n, server: from.pg, recv: n.pg, flush: n.data.flushed.end, alien: true}
 		n.pg.in, from.pg.out[n.name] = st, st
 		return
@@ -51,7 +51,7 @@ func (w *world) connect(n *box) {
 	if mine.end < from.data.removed {
 		return // "requested WAL segment … has already been removed"
 	}
-	if there != mine && (w.divided() || w.alien) {
+	if there != mine && w.divided() {
 		return // PostgreSQL's reader finds records that do not fit, and tries again
 	}
 	if there != mine {
@@ -87,7 +87,7 @@ func (w *world) transfer(st *stream) {
 		w.receive(st)
 	}
 	if back {
-		st.flush = st.to.data.flushed.end
+		st.flush = max(st.to.data.flushed.end, st.got)
 		w.settleCommits(st.from)
 	}
 }
@@ -95,9 +95,7 @@ func (w *world) transfer(st *stream) {
 func (w *world) receive(st *stream) {
 	d, end := st.to.data, st.from.data.flushed
 	if st.alien {
-		if end.end >= d.tip.end { // its reader finds records that do not fit
-			w.disconnect(st)
-		}
+		st.got = max(st.got, end.end) // it is flushed, and does not fit to what was replayed
 		return
 	}
 	if end.end < d.tip.end || !end.has(d.tip) {

@@ -35,7 +35,7 @@ type world struct {
 	acks    int
 	ackedAt int  // tick of the latest
 	forced  bool // an operator used force, or reclone: some promises are off
-	alien   bool // a standby may stream that is ahead of its primary: the timelines have the same number
+	alien   bool // a standby of another history may stream: the timelines have the same number
 	lost    bool // a disk was lost: what was only on it cannot come back
 	healed  bool // containers that end come back
 	trace   []line
