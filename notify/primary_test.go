@@ -57,10 +57,11 @@ func TestAPrimaryThatMayOpen(t *testing.T) {
 			return r.Newest().Timeline == 3 && r.Newest().At == 180
 		}},
 		{name: "after tries that left timelines", change: all(noHeir, third, at(5, one, two, node.TimelineSwitch{Timeline: 3, At: 180}, node.TimelineSwitch{Timeline: 4, At: 190})), do: Complete, record: func(r *node.Record) bool {
-			return r.Newest().Timeline == 5 && r.Newest().At == 180
+			return len(r.Promotions) == 5 && r.Newest().ID == "mine" && r.Newest().Timeline == 5 && r.Newest().At == 190 &&
+				r.Promotions[2].Timeline == 3 && r.Promotions[2].At == 180 && r.Promotions[3].Timeline == 4 && r.Promotions[3].At == 180
 		}},
 		{name: "one before it was never heard to be complete", change: all(noHeir, third, at(3, one, two), func(f *Facts) { f.Self.Record.Promotions[1].Timeline = 0 }), do: Complete, record: func(r *node.Record) bool {
-			return len(r.Promotions) == 2 && r.Newest().Timeline == 3 && r.Newest().At == 100
+			return len(r.Promotions) == 3 && r.Promotions[1].Timeline == 2 && r.Promotions[1].At == 100 && r.Newest().Timeline == 3 && r.Newest().At == 180
 		}},
 		{name: "its history cannot be read", change: all(noHeir, third, at(3)), do: Hold},
 		{name: "its history is of another timeline", change: all(noHeir, third, at(3, one)), do: Hold},

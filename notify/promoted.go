@@ -143,9 +143,10 @@ func completing(f *Facts) (Verdict, bool) {
 			next.Promotions = append(next.Promotions, p)
 		}
 	}
+	tries, at := f.tries(at)
 	p := s.Record.Newest()
 	p.Timeline, p.At = s.Timeline, at
-	next.Promotions = append(next.Promotions, p)
+	next.Promotions = append(append(next.Promotions, tries...), p)
 	return Verdict{Do: Complete, Record: next, Why: fmt.Sprintf("the promotion is complete: timeline %d from %s", p.Timeline, p.At)}, true
 }
 
@@ -164,6 +165,29 @@ func (f *Facts) Unproven() string {
 	return fmt.Sprintf("the server died inside its promotion to epoch %d and went on in timeline %d, which another promotion began, and an earlier version "+
 		"took that for one history: a standby that was not copied since may have another one. `pgbaton reclone` on each standby, "+
 		"then `pgbaton switchover`, which begins a timeline of its own", p.Epoch, p.Timeline)
+}
+
+// tries are the timelines between the one that the data left at a position and
+// its own: mostly of tries of this promotion that died when pg_control knew of
+// them. They are a part of the history like any other: somebody else may have begun one of
+// the same number. It returns where the data's own timeline begins.
+func (f *Facts) tries(at node.LSN) (all []node.Promotion, begins node.LSN) {
+	r := f.Self.Record
+	from := lastKnown(earlier(r))
+	if from == 0 {
+		return nil, at
+	}
+	for _, s := range f.Self.History {
+		if s.Timeline <= from {
+			continue
+		}
+		all = append(all, node.Promotion{
+			ID: fmt.Sprintf("%s-%d", r.Newest().ID, s.Timeline), Epoch: r.Epoch, Node: f.Policy.Node, Timeline: s.Timeline, At: at, Time: f.Now,
+			Why: "a timeline before that of the promotion, which no complete one began",
+		})
+		at = max(at, s.At)
+	}
+	return all, at
 }
 
 // outrun: this node's promotion did not come about, and another node is the

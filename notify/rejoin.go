@@ -71,7 +71,7 @@ func common(a, b []node.Promotion) int {
 func twice(a, b []node.Promotion) uint32 {
 	for _, p := range a {
 		for _, q := range b {
-			if p.Timeline == q.Timeline {
+			if p.Timeline == q.Timeline && p.Timeline != 0 {
 				return p.Timeline
 			}
 		}
