@@ -48,7 +48,7 @@ func (w *world) effect(n *box, v notify.Verdict) bool {
 		n.data, n.sup.loss = nil, nil
 		return w.point(n)
 	case notify.StartStandby:
-		n.data.signal, n.data.follows = true, v.Target
+		n.data.signal, n.data.follows, n.data.place = true, v.Target, n.sup.knows(v.Target)
 		if w.point(n) {
 			w.startServer(n, notify.ServerStandby, v.Timeline)
 		}

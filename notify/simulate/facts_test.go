@@ -67,7 +67,7 @@ func (w *world) self(n *box) notify.Self {
 	self.Server, self.End, self.Timeline = n.pg.mode, d.flushed.end, d.tip.tl
 	switch n.pg.mode {
 	case notify.ServerStandby:
-		self.Following, self.Streaming = d.follows, n.pg.in != nil
+		self.Following, self.Source, self.Streaming = d.follows, d.place, n.pg.in != nil
 		if !self.Streaming {
 			self.End = min(self.End, n.pg.replay)
 		} else {
@@ -106,10 +106,11 @@ func (w *world) vrrp(n *box) string {
 // publish is what the API shows until the next look.
 func (n *box) publish(w *world) {
 	f := w.self(n)
+	seen := notify.Facts{Policy: notify.Policy{Node: n.name, Cluster: "main"}, Self: f, Peers: w.peers(n)}
 	c := &node.Cluster{
 		Name: "main", Instance: n.sup.token, Record: n.record, Empty: f.Data != notify.DataCluster, Building: f.Building,
 		Open: n.isOpen() && n.record != nil && n.record.Primary && n.record.Released == nil, Leaving: n.sup.ending, Token: n.sup.token,
-		Following: f.Following, Streaming: f.Streaming, Senders: f.Senders, Synced: f.Synced, VIP: f.VIP, VRRP: f.VRRP,
+		Following: f.Following, Streaming: seen.Streams(), Senders: f.Senders, Synced: f.Synced, VIP: f.VIP, VRRP: f.VRRP,
 		Members: n.sup.members.Members,
 	}
 	if f.Server == notify.ServerStandby {

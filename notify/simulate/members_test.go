@@ -34,7 +34,7 @@ func (w *world) peers(n *box) []notify.Peer {
 		if got != nil {
 			p.State, p.Answers, p.Asked = got.state, got.answers, got.asked
 			if got.state != nil {
-				p.Silent = ticks(w.now - got.at)
+				p.Silent, p.Server = ticks(w.now-got.at), got.place
 			}
 		}
 		found = append(found, p)

@@ -35,7 +35,7 @@ func (w *world) poll(n, other *box) {
 	got.asked = true
 	got.answers = w.reach(n, other) && other.sup != nil && !w.deaf
 	if got.answers {
-		got.state, got.at = other.sup.published, w.now
+		got.state, got.at, got.place = other.sup.published, w.now, other.place
 	}
 }
 

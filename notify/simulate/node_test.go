@@ -9,7 +9,8 @@ import (
 
 // box is a container with its volume.
 type box struct {
-	name string
+	name  string
+	place string // its address, which changes
 
 	// The volume.
 	record *node.Record
@@ -83,6 +84,7 @@ type sight struct {
 	state          *node.State
 	answers, asked bool
 	at             int
+	place          string // address at which it answered
 }
 
 // job is an action that takes some ticks.

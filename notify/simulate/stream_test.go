@@ -28,8 +28,8 @@ func (w *world) replicate(n *box) {
 // connect is START_REPLICATION: PostgreSQL compares timeline numbers and
 // positions, nothing else.
 func (w *world) connect(n *box) {
-	from := w.box(n.data.follows)
-	if from == nil || from == n || from.pg == nil || from.pg.hung || from.pg.shut > 0 || !w.reach(n, from) || n.data.half || from.data.half {
+	from := w.occupant(n.data.place)
+	if n.data.follows == "" || from == nil || from == n || from.pg == nil || from.pg.mode != notify.ServerPrimary /* target_session_attrs */ || from.pg.hung || from.pg.shut > 0 || !w.reach(n, from) || n.data.half || from.data.half {
 		return
 	}
 	mine := n.data.tip
@@ -129,7 +129,7 @@ func (w *world) disconnect(st *stream) {
 
 // retarget changes primary_conninfo of a running standby.
 func (w *world) retarget(n *box, to string) {
-	n.data.follows = to
+	n.data.follows, n.data.place = to, n.sup.knows(to)
 	if n.pg != nil && n.pg.in != nil {
 		w.disconnect(n.pg.in)
 	}

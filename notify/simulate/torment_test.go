@@ -12,7 +12,7 @@ type torment func(*world, *box)
 var torments = []torment{
 	passing, passing, passing, passing, (*world).look, (*world).look,
 	(*world).write, (*world).write, (*world).write,
-	cutting, cutting, mending, isolating, muffling,
+	cutting, cutting, mending, isolating, muffling, moving,
 	crashing, lighting, lighting, returning, returning, returning,
 	killing, hanging, breaking, dooming, dooming,
 	confusing, waving, delaying, delaying, deafening, arriving, arriving,

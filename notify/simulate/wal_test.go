@@ -59,7 +59,8 @@ type data struct {
 	clean   bool     // shut down cleanly
 	primary bool     // ran as a primary last, or was just made
 	least   node.LSN // of a standby: minimum recovery point
-	follows string   // primary_conninfo
+	follows string   // node that primary_conninfo means
+	place   string   // address that it has for that
 	names   string   // synchronous_standby_names
 	removed node.LSN // WAL up to here is gone: whoever ends before it cannot stream from here
 	known   uint32   // the highest timeline that pg_control knows

@@ -55,7 +55,7 @@ type line struct {
 func newWorld(t fataler, dice func(int, string) int, policy notify.Silence, nodes int) *world {
 	w := &world{t: t, dice: dice, policy: policy, cut: map[[2]string]bool{}, nameless: map[string]bool{}}
 	for i := range nodes {
-		w.boxes = append(w.boxes, &box{name: fmt.Sprintf("n%d", i+1), fuse: -1, doom: -1})
+		w.boxes = append(w.boxes, &box{name: fmt.Sprintf("n%d", i+1), place: fmt.Sprintf("at%d", i+1), fuse: -1, doom: -1})
 	}
 	return w
 }
