@@ -164,6 +164,9 @@ func learning(f *Facts) (Verdict, bool) {
 		return no()
 	}
 	mine, theirs := s.Record.Newest(), p.record().Newest()
+	if s.Timeline < theirs.Timeline {
+		return no() // the timeline tells, whatever the address: what streams here is not yet, or not at all, in its epoch
+	}
 	if mine.Timeline == theirs.Timeline && mine.At == theirs.At && s.Record.Reached {
 		return no()
 	}

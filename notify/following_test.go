@@ -38,6 +38,7 @@ func TestAStandbyOfAKnownPrimary(t *testing.T) {
 		{name: "the primary says that it is ahead: it is no copy", change: said, do: Hold, target: "n1"},
 		{name: "or said so before it went silent", change: all(said, silence), do: Wait, target: "n1"},
 		{name: "its first stream in this epoch is written down", change: func(f *Facts) { f.Self.Record.Reached = false }, do: Write, record: func(r *node.Record) bool { return r.Reached }},
+		{name: "not while the stream is on a timeline before it", change: func(f *Facts) { f.Self.Record.Reached, f.Self.Timeline = false, 0 }, do: Wait, target: "n1"},
 		{name: "although it is paused", change: func(f *Facts) { f.Self.Record.Reached, f.Self.Record.Paused = false, true }, do: Write, record: func(r *node.Record) bool { return r.Reached && r.Paused }},
 		{name: "the primary's promotion came to be complete", change: func(f *Facts) { f.Self.Record.Promotions[0].Timeline = 0 }, do: Write, record: func(r *node.Record) bool { return r.Newest().Timeline == 1 }},
 		{name: "its stream is gone for a moment", change: func(f *Facts) { f.Self.Streaming = false }, do: Wait, target: "n1"},

@@ -60,6 +60,14 @@ func kinds() []trouble {
 			}
 			return c.Net.CutOneWay(o.Container, n.Container)
 		}},
+		{"nothing reaches it", func(_ *testing.T, _ *rand.Rand, c *testbed.Cluster, n *testbed.Node) func() {
+			return deafen(c, nil, n)
+		}},
+		{"addresses swapped", func(_ *testing.T, r *rand.Rand, c *testbed.Cluster, n *testbed.Node) func() {
+			o := c.Others(n)[r.IntN(len(c.Nodes)-1)]
+			c.Net.Readdress(map[*testbed.Container]string{n.Container: o.Spec.IP, o.Container: n.Spec.IP})
+			return nil
+		}},
 		{"packets lost", func(_ *testing.T, r *rand.Rand, c *testbed.Cluster, n *testbed.Node) func() {
 			o := c.Others(n)[r.IntN(len(c.Nodes)-1)]
 			return c.Net.Lose(n.Container, o.Container, 0.1+0.5*r.Float64())

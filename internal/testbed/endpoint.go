@@ -64,7 +64,9 @@ func (n *Network) Readdress(to map[*Container]string) {
 		n.mu.Unlock()
 	}
 	for c, addr := range to {
+		c.mu.Lock()
 		c.Spec.IP = addr
+		c.mu.Unlock()
 		n.join(c)
 		ctx, cancel := c.context(0)
 		c.must(c.reconnect(ctx), "connect with another address")

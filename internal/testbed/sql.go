@@ -27,11 +27,11 @@ func (c *Container) Addr() string {
 }
 
 func (c *Container) address(ctx context.Context) (string, error) {
-	if c.Spec.IP != "" {
-		return c.Spec.IP, nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.Spec.IP != "" {
+		return c.Spec.IP, nil // see Readdress
+	}
 	if c.addr != "" && time.Since(c.looked) < stale {
 		return c.addr, nil
 	}
