@@ -31,6 +31,11 @@ func following(f *Facts) (Verdict, bool) {
 	}
 	same := f.isSame(theirs)
 	past := Past{Promotions: r.Promotions, End: s.end()}
+	if n := len(r.Promotions); !same && !r.Reached && n > 1 {
+		// It had only begun to follow the primary of that one: its WAL may go on
+		// after the branch, in the epoch before.
+		past.Promotions = r.Promotions[:n-1]
+	}
 	if same {
 		if v, fits := f.strayed(p); fits {
 			return v, true

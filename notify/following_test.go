@@ -59,6 +59,11 @@ func TestAStandbyOfAKnownPrimary(t *testing.T) {
 		{name: "down, its WAL ends with the branch", change: stopped, do: StartStandby, target: "n3", record: follows3},
 		{name: "down, its WAL goes on after the branch", change: all(stopped, func(f *Facts) { f.Self.End = 85 }), do: Rewind, target: "n3", after: func(r *node.Record) bool { return r.Reached && r.Epoch == 2 }},
 		{name: "it was killed: what it has is replayed first, closed", change: all(stopped, func(f *Facts) { f.Self.End, f.Self.Clean = 85, false }), do: Recover, target: "n3"},
+		{name: "it never reached the epoch before, and its WAL strays from that one", change: func(f *Facts) {
+			f.Peers[1] = primaryPeer("n3", primaryRecord("n3", first(), second(), node.Promotion{ID: "p3", Epoch: 3, Node: "n3", Timeline: 3, At: 120}))
+			f.Self.Record = record("n2", first(), second())
+			f.Self.Record.Reached, f.Self.Following, f.Self.Streaming, f.Self.End = false, "", false, 110
+		}, do: Stop, target: "n3"},
 		{name: "it never streamed and its WAL is another's", change: adopted, do: Write, target: "n3", record: back},
 		{name: "down, the same", change: all(adopted, down), do: Write, target: "n3", record: back},
 		{name: "a moment without a stream proves nothing", change: all(adopted, func(f *Facts) { f.Self.Dry = 0 }), do: Wait, target: "n3"},
