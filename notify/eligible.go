@@ -30,7 +30,7 @@ const lateFor = time.Second
 // makes it MASTER for that (2 s by default). A primary waits longer than whatever
 // is a matter of a moment.
 const (
-	deafStandby = time.Second
+	deafStandby = 800 * time.Millisecond
 	deafPrimary = 3 * time.Second
 )
 

@@ -73,9 +73,10 @@ func (e *ear) listen(p place) time.Duration {
 		e.mac = mac
 	}
 	h := &e.hearing
-	h.tick(heard || count > 0, mac != "")
+	now := time.Now()
+	h.tick(now, heard || count > 0, mac != "")
 	if !h.wantsProbe() {
-		return h.deaf()
+		return h.deaf(now)
 	}
 	to := e.mac
 	if h.silent%2 == 1 { // whoever has the address now may be another machine
@@ -84,7 +85,7 @@ func (e *ear) listen(p place) time.Duration {
 	if e.ears.ask(p, e.gateway, to) != nil { // the interface is down, which keepalived sees
 		e.close()
 	}
-	return h.deaf()
+	return h.deaf(now)
 }
 
 // settle brings the ear to the place and looks the gateway up.

@@ -22,7 +22,7 @@ func TestOnlyANodeWhoseGatewayFellSilentIsDeaf(t *testing.T) {
 		{"peers that died, and the gateway answers", "hahh" + strings.Repeat("a", 100), 0},
 		{"every second packet is lost", "a" + strings.Repeat(".h.a", 50), 0},
 		{"everything stopped", "ah" + dots(7), 7},
-		{"a moment's silence is over at once", "ah....h", 0},
+		{"a moment's silence is over at once", "ah...h", 0},
 		{"a long one is not over with one word", "ah" + dots(20) + "hhhh", 20},
 		{"nor with some words now and then", "ah" + dots(20) + "hhhh.hhh.", 22},
 		{"it is over when it hears steadily", "ah" + dots(20) + "hhhhh", 0},
@@ -33,10 +33,12 @@ func TestOnlyANodeWhoseGatewayFellSilentIsDeaf(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			var h hearing
+			now := time.Unix(1000, 0)
 			for _, c := range row.ticks {
-				h.tick(c != '.', c == 'a')
+				h.tick(now, c != '.', c == 'a')
+				now = now.Add(earEvery / 10) // not that the clock alone would say it
 			}
-			if got := h.deaf(); got != time.Duration(row.deaf)*earEvery {
+			if got := h.deaf(now); got != time.Duration(row.deaf)*earEvery {
 				t.Errorf("deaf for %v, want %d ticks", got, row.deaf)
 			}
 		})
@@ -49,10 +51,11 @@ func TestAGatewayIsAskedWhereNothingComesAndNowAndThen(t *testing.T) {
 	if !h.wantsProbe() {
 		t.Error("a gateway that never answered is not asked")
 	}
-	h.tick(false, true)
+	now := time.Unix(1000, 0)
+	h.tick(now, false, true)
 	asked := 0
 	for range 5 * askTicks {
-		h.tick(true, h.wantsProbe())
+		h.tick(now, true, h.wantsProbe())
 		if h.wantsProbe() {
 			asked++
 		}
@@ -60,8 +63,29 @@ func TestAGatewayIsAskedWhereNothingComesAndNowAndThen(t *testing.T) {
 	if asked < 4 || asked > 6 {
 		t.Errorf("asked %d times while others were heard", asked)
 	}
-	if h.tick(false, false); !h.wantsProbe() {
+	if h.tick(now, false, false); !h.wantsProbe() {
 		t.Error("not asked in a tick in which nothing came")
+	}
+}
+
+// TestOnABusyMachineTheClockCountsOnceTheGatewayWasAskedOftenEnough: a node that
+// stood still is not deaf for that, and one whose ticks are late is, in time.
+func TestOnABusyMachineTheClockCountsOnceTheGatewayWasAskedOftenEnough(t *testing.T) {
+	t.Parallel()
+	var h hearing
+	now := time.Unix(1000, 0)
+	h.tick(now, true, true)
+	now = now.Add(time.Hour)
+	if h.tick(now, false, false); h.deaf(now) != earEvery {
+		t.Errorf("after a standstill: %v", h.deaf(now))
+	}
+	h.tick(now, true, true)
+	for range proofProbes {
+		now = now.Add(3 * earEvery)
+		h.tick(now, false, false)
+	}
+	if got := h.deaf(now); got != 3*proofProbes*earEvery {
+		t.Errorf("with late ticks: %v", got)
 	}
 }
 
