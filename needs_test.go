@@ -2,7 +2,7 @@ package main
 
 import (
 	"os"
-	"os/exec"
+	"os/exec" //nolint:depguard // runs .ci/needs
 	"path/filepath"
 	"strings"
 	"testing"

@@ -2,7 +2,7 @@ package image_test
 
 import (
 	"os"
-	"os/exec"
+	"os/exec" //nolint:depguard // runs clean.sh
 	"path/filepath"
 	"slices"
 	"strings"
