@@ -71,6 +71,9 @@ func (s *supervisor) wantStats() bool {
 func (s *supervisor) answered(srv *server, res answer) {
 	s.view.asking = false
 	if s.server != srv {
+		if s.server != nil && s.server.ready {
+			s.ask(s.up.stage() == upgrade.Idle) // it became ready while its predecessor was asked
+		}
 		return
 	}
 	s.view.superuser = res.user
@@ -81,7 +84,7 @@ func (s *supervisor) answered(srv *server, res answer) {
 		s.view.server, s.view.role = res.server, res.role
 	}
 	s.ownLimits(res.server)
-	if res.compared {
+	if res.compared && srv.told == "" { // else it refused most of it, for it was about to end
 		s.view.mismatch = res.mismatch
 		for _, m := range res.mismatch {
 			s.log.Warn(m)
