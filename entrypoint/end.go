@@ -15,6 +15,10 @@ func (s *supervisor) end(code int) int {
 	if s.refusal != nil {
 		fmt.Fprintln(os.Stderr, s.refusal)
 	}
+	if s.set.InitOnly && s.volume != nil && s.volume.data == dataCluster && !s.past.Initialized && !s.wish.Ending {
+		// The words of the official docker-ensure-initdb.sh.
+		fmt.Fprintf(os.Stderr, "note: database already initialized in '%s'!\n", s.volume.place.pgdata)
+	}
 	for _, e := range s.endings {
 		if !e.within(endWithin) {
 			s.log.Error("going on with the end of the container without it", "what", e.what)
