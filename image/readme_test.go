@@ -270,9 +270,9 @@ func clusterBlock(t *testing.T, b block) {
 // containers have the label and the binary of every test.
 func (p *person) compose(dir, file string, services ...string) {
 	p.t.Helper()
-	project := "pgbaton-readme-" + strings.ToLower(filepath.Base(filepath.Dir(p.dir)))[:8] + filepath.Base(p.dir)
 	override := "services:\n"
 	flags := testbed.UserRun(p.t, ours(17))
+	project := flags[2] // a name that nobody else has
 	for _, service := range services {
 		override += "  " + service + ":\n"
 		for i, flag := range flags {
