@@ -9,6 +9,7 @@ var internals = map[string]func(args []string) int{
 	"supervise":  func(args []string) int { return entrypoint.Supervise(args, version) },
 	"run":        entrypoint.RunCommand, // a command that is no server, under init
 	"docker":     entrypoint.Docker,     // the functions of docker-entrypoint.sh
+	"relay":      entrypoint.Relay,      // keeps the last words of a postgres that did not start
 	"signal":     entrypoint.SignalAs,   // a signal with the uid of its target
 }
 

@@ -57,9 +57,14 @@ func (s *supervisor) start() {
 	s.past.Given = strings.Join(args, " ")
 	s.remember()
 	before := pidFileBefore(v.place.pgdata)
-	p, err := startPostmaster(launch{
+	l := launch{
 		bin: v.bin, pgdata: v.place.pgdata, args: args, env: config.ServerEnviron(base), user: s.user, lock: v.lock, stale: v.pidFile.PID,
-	})
+	}
+	if s.past.Unready {
+		l.relay = s.newRelay()
+	}
+	p, err := startPostmaster(l)
+	l.relay.begun()
 	if err != nil {
 		s.ended(proc.Status{}, err)
 		return
@@ -67,6 +72,7 @@ func (s *supervisor) start() {
 	s.past.Exited, s.past.Asked = false, false
 	s.forgetPidFile(v)
 	s.attach(p, false, before)
+	s.heed(l.relay)
 }
 
 // attach watches a postmaster, started or adopted. before is the
@@ -83,6 +89,7 @@ func (s *supervisor) attach(p *proc.Process, adopted bool, before os.FileInfo) {
 	go func() {
 		<-p.Done()
 		cancel()
+		srv.relay.Load().wait()
 		s.post(func() { s.serverEnded(srv) })
 	}()
 	go func() {
@@ -184,6 +191,7 @@ func (s *supervisor) serverEnded(srv *server) {
 		return
 	}
 	asked := srv.told != ""
+	s.readWords(srv)
 	ran := time.Since(srv.since)
 	s.server = nil
 	s.stopMonitor()

@@ -35,7 +35,7 @@ func (s *supervisor) look() facts {
 		initOnly: s.set.InitOnly, exitToo: s.set.OnExit == config.OnExitExit,
 		job: s.job.name, jobPhase: s.job.phase, jobWhy: s.job.why, lock: s.lock, holder: s.holder, refused: s.refusal != nil,
 		served: s.past.Served, exited: s.past.Exited, asked: s.past.Asked, clean: s.past.Status.Success(),
-		exitText: s.past.Status.String(), exitCode: s.past.Status.ExitCode(), nextStart: s.past.NextStart,
+		exitText: s.past.exitText(), exitCode: s.past.Status.ExitCode(), nextStart: s.past.NextStart,
 	}
 	f.upgrade, f.upgradeWhy, f.side = s.up.stage(), s.up.journal.Why, s.up.side
 	f.closedDeaths, f.upgradeNext = s.up.deaths, s.up.next

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/pgbaton/pgbaton/internal/pg"
@@ -93,50 +90,4 @@ func (l launch) runClosed(ctx context.Context, sockets string, await awaiting) e
 		return l.words.explain(err)
 	}
 	return nil
-}
-
-// lastWords keeps what a server said last of why it ends.
-type lastWords struct {
-	mu   sync.Mutex
-	part string
-	said []string
-}
-
-// Write looks for FATAL and PANIC, and for the DETAIL and HINT that belong to them.
-func (w *lastWords) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	lines := strings.Split(w.part+string(p), "\n")
-	w.part = lines[len(lines)-1]
-	w.part = w.part[max(0, len(w.part)-4096):]
-	for _, line := range lines[:len(lines)-1] {
-		for _, level := range []string{"FATAL: ", "PANIC: ", "DETAIL: ", "HINT: "} {
-			_, text, found := strings.Cut(line, level)
-			switch {
-			case !found:
-			case level[0] == 'F' || level[0] == 'P':
-				w.said = []string{strings.TrimSpace(text)}
-			case len(w.said) > 0:
-				w.said = append(w.said, strings.TrimSpace(text))
-			}
-		}
-	}
-	return len(p), nil
-}
-
-func (w *lastWords) explain(err error) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.said) == 0 {
-		return err
-	}
-	return fmt.Errorf("%w: PostgreSQL says: %s", err, strings.Join(w.said[:min(len(w.said), 3)], "; "))
-}
-
-// output is the container's, and the last words' beside it.
-func (l launch) output() io.Writer {
-	if l.words == nil {
-		return os.Stderr
-	}
-	return io.MultiWriter(os.Stderr, l.words)
 }

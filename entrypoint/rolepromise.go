@@ -71,7 +71,7 @@ func isTwin(name string, senders []node.Sender) bool {
 // careless says why commits may not wait although synchronous_standby_names says
 // so in the files; empty: they do.
 func (s *supervisor) careless() string {
-	if s.server != nil && setsNames(strings.Fields(s.past.Command)) {
+	if s.server != nil && setsArg(strings.Fields(s.past.Command), pg.SyncNames) {
 		return pg.SyncNames + " is set on the server's command line, where nothing can change it"
 	}
 	if r := s.cl.repl; r != nil {
@@ -82,18 +82,27 @@ func (s *supervisor) careless() string {
 	return ""
 }
 
-// setsNames reports whether arguments of postgres set synchronous_standby_names.
-func setsNames(args []string) bool {
+// setsArg reports whether arguments of postgres give it a setting.
+func setsArg(args []string, name string) bool {
 	return slices.ContainsFunc(upgrade.ParseServerArgs(args), func(a upgrade.ConfArg) bool {
-		return strings.EqualFold(a.Name, pg.SyncNames)
+		return strings.EqualFold(a.Name, name)
 	})
 }
 
 // checkArgs refuses what would win over whatever this node sets.
 func (s *supervisor) checkArgs() error {
-	if len(s.set.Peers) > 0 && setsNames(s.args) {
-		return fmt.Errorf("pgbaton: %s is set in the arguments of postgres, but with PGBATON_PEERS this node sets it, so that commits wait for the armed heir: "+
-			"leave it out; nothing was touched", pg.SyncNames)
+	if len(s.set.Peers) == 0 {
+		return nil
+	}
+	for _, own := range []struct{ name, why string }{
+		{pg.SyncNames, "commits wait for the armed heir"},
+		{pg.PrimaryConnInfo, "a standby follows the primary, whoever that is"},
+		{pg.PrimarySlotName, "a standby follows the primary, whoever that is"},
+	} {
+		if setsArg(s.args, own.name) {
+			return fmt.Errorf("pgbaton: %s is set in the arguments of postgres, but with PGBATON_PEERS this node sets it, so that %s: "+
+				"leave it out; nothing was touched", own.name, own.why)
+		}
 	}
 	return nil
 }

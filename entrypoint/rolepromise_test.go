@@ -21,6 +21,8 @@ func TestArgumentsThatWouldWinOverTheHeirAreRefusedWithPeers(t *testing.T) {
 		{"-p 5433 --synchronous-standby-names=x", true, true},
 		{"-c Synchronous_Standby_Names=x", true, true},
 		{"-c synchronous_standby_names=", false, false},
+		{"-c primary_conninfo=host=elsewhere", true, true},
+		{"--primary-slot-name=x", true, true},
 		{"-c synchronous_commit=remote_apply", true, false},
 		{"-c application_name=synchronous_standby_names", true, false},
 	} {

@@ -58,7 +58,7 @@ func (s *supervisor) ownLimits(server *node.Server) {
 		return
 	}
 	for i := range server.Limits {
-		if l := &server.Limits[i]; !pg.SetsArg(s.args, l.Name) {
+		if l := &server.Limits[i]; !setsArg(s.args, l.Name) {
 			l.Next = l.Filed
 		}
 	}

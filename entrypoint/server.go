@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,8 +27,9 @@ type server struct {
 	since   time.Time  // when it was started or adopted
 	listens bool       // it has written postmaster.pid, and so has its signal handlers
 	later   []syscall.Signal
-	door    *pg.Door        // to its SQL
-	live    context.Context // of what asks it; ended by leave
+	relay   atomic.Pointer[relay] // keeps its last words; nil: none
+	door    *pg.Door              // to its SQL
+	live    context.Context       // of what asks it; ended by leave
 	leave   context.CancelFunc
 }
 
@@ -63,6 +65,7 @@ type launch struct {
 	env    []string
 	user   proc.User
 	lock   *os.File   // inherited: the volume is ours as long as one process of it lives
+	relay  *relay     // nil: none
 	words  *lastWords // of a server that does not outlive this supervisor; nil: nobody keeps them
 	stale  int        // pid of a postmaster.pid that was verified to be left behind; 0: none
 }

@@ -113,6 +113,8 @@ type past struct {
 	NextStart   time.Time   `json:"next_start"`
 	Scripts     group       `json:"scripts"`            // the init scripts' processes
 	Initialized bool        `json:"initialized"`        // by this container
+	Unready     bool        `json:"unready,omitzero"`   // the last server ended before it was ready, unasked
+	Words       string      `json:"words,omitempty"`    // … and said so
 	Exported    []string    `json:"exported,omitempty"` // by init scripts, for postgres
 }
 

@@ -237,7 +237,7 @@ func TestACrashLoopIsBackedOffTheContainerStaysReadinessSaysWhyAndMendingItHelps
 	if left := time.Until(st.Restarts.NextStart); left > 2*time.Second+500*time.Millisecond {
 		t.Errorf("the back-off is %s although PGBATON_BACKOFF_MAX is 2s", left)
 	}
-	contains(t, st.Why, "postgres ended by itself", "exit status 1")
+	contains(t, st.Why, "postgres ended by itself", "exit status 1: PostgreSQL says: configuration file ", "contains errors")
 	if st.Restarts.LastExit != "exit status 1" {
 		t.Errorf("the last exit is %q, want \"exit status 1\"", st.Restarts.LastExit)
 	}

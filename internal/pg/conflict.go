@@ -30,21 +30,24 @@ func (s *session) clear(ctx context.Context) (ended int, err error) {
 	return ended, err
 }
 
-// clearWhile clears until stop is called, which waits for the last question.
+// clearWhile clears until stop is called, which waits for the last answer: to cut
+// it short would cost the connection, and there may be no other.
 func (s *session) clearWhile(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
+	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for ctx.Err() == nil {
+		for {
 			_, _ = s.clear(ctx) // an error is one of a server that has no time for us: the next question follows
 			select {
 			case <-ctx.Done():
+				return
+			case <-quit:
+				return
 			case <-time.After(clearEvery):
 			}
 		}
 	}()
-	return func() { cancel(); <-done }
+	return func() { close(quit); <-done }
 }
 
 // ClearReplay ends, until ctx does, each query that holds up the replay of this

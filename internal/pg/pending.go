@@ -103,16 +103,3 @@ func limitOf(p node.Pending, filed string) node.Limit {
 	l.Next, l.Filed = number(p.Next), number(filed)
 	return l
 }
-
-// SetsArg reports whether a server's arguments, without the program's name, give
-// it a setting, as postmaster.c and guc.c read them.
-func SetsArg(args []string, name string) bool {
-	for _, arg := range args {
-		arg = strings.TrimPrefix(strings.TrimPrefix(arg, "-c"), "--")
-		arg = strings.TrimSpace(strings.ReplaceAll(strings.ToLower(arg), "-", "_"))
-		if strings.HasPrefix(arg, name+"=") || name == "max_connections" && strings.HasPrefix(arg, "_n") {
-			return true
-		}
-	}
-	return false
-}

@@ -11,7 +11,7 @@ const promotionSteps = 5
 func (w *world) becomePrimary(n *box) {
 	d, s := n.data, n.pg
 	// Timelines that only a lost server knew of may have the same number.
-	tl := d.newest() + 1
+	tl := max(d.newest(), d.listed) + 1
 	w.log("%s: postgres is being promoted to timeline %d at %s", n.name, tl, d.tip.end)
 	if !w.goesOn(n, s, "before standby.signal is removed") {
 		return
@@ -72,6 +72,7 @@ func (w *world) recover(n *box, mode notify.Server, target uint32) bool {
 	} else if target == 0 {
 		target = d.newest()
 	}
+	d.listed = max(d.listed, d.tip.tl)
 	for d.tip.tl > target { // WAL of a later timeline is not looked at
 		d.tip = d.tip.parent
 	}

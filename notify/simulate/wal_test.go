@@ -64,6 +64,7 @@ type data struct {
 	names   string   // synchronous_standby_names
 	removed node.LSN // WAL up to here is gone: whoever ends before it cannot stream from here
 	known   uint32   // the highest timeline that pg_control knows
+	listed  uint32   // the highest timeline whose history file stayed in pg_wal when its WAL was given up
 	stub    *stub    // what a promotion left that died half-way; nil: nothing
 }
 
