@@ -108,7 +108,7 @@ func (w *world) prove(n *box, heir string) {
 	if s.job == nil {
 		s.job = &job{do: notify.Prove, target: heir, from: n.pg}
 	}
-	if s.job.from != n.pg || n.pg.hung {
+	if s.job.from != n.pg || n.pg.hung || n.pg.full {
 		s.job = nil
 		return
 	}

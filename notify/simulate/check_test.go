@@ -69,10 +69,10 @@ func (w *world) heal() {
 			n.pg.hung = false
 		}
 		if n.pg != nil {
-			n.pg.paused, n.pg.held = false, false
+			n.pg.paused, n.pg.held, n.pg.full = false, false, false
 		}
 		if n.sup != nil {
-			n.sup.order = notify.Order{}
+			n.sup.order, n.sup.gaveUp = notify.Order{}, 0 // a minute passes
 		}
 		if n.record != nil && n.record.Paused {
 			r := *n.record

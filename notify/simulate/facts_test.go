@@ -79,6 +79,10 @@ func (w *world) self(n *box) notify.Self {
 	case notify.ServerPrimary:
 		self.Senders, self.LSN, self.Named = w.senders(n), d.tip.end, n.pg.names != ""
 		self.HeirGone = ticks(w.now - s.heirSeen)
+		self.Doubt, self.Astray, self.Doubted = w.lasting(s.doubtAt), w.lasting(s.astrayAt), "no connection is free"
+		if s.gaveUp > 0 {
+			self.Unproven = max(1, ticks(w.now-s.gaveUp))
+		}
 	}
 	return self
 }
@@ -133,10 +137,39 @@ func (n *box) publish(w *world) {
 // notice keeps the times that facts are made of.
 func (w *world) notice(n *box) {
 	s := n.sup
+	w.noticePromise(n)
 	if n.pg == nil || n.pg.mode != notify.ServerStandby || n.pg.in != nil || n.data.follows == "" {
 		s.wet = w.now
 	}
 	if n.pg == nil || n.record == nil || n.record.Heir == nil || n.pg.out[n.record.Heir.Node] != nil {
 		s.heirSeen = w.now
+	}
+}
+
+// doubtTicks is how long nothing is proven before an heir is given up.
+const doubtTicks = 150
+
+// lasting is how long something has been so; 0: it is not.
+func (w *world) lasting(since int) time.Duration {
+	if since == 0 {
+		return 0
+	}
+	return max(1, ticks(w.now-since))
+}
+
+// noticePromise keeps since when commits are not known to wait as the record says.
+func (w *world) noticePromise(n *box) {
+	s := n.sup
+	promised := n.isOpen() && n.record != nil && n.record.Heir != nil
+	if !promised || s.synced == n.record.Heir.Node || n.pg.out[n.record.Heir.Node] == nil {
+		s.doubtAt = 0
+	} else if s.doubtAt == 0 {
+		s.doubtAt = w.now
+	}
+	proving := s.job != nil && s.job.do == notify.Prove
+	if !promised || n.pg.names == n.record.Heir.Node || proving {
+		s.astrayAt = 0
+	} else if s.astrayAt == 0 {
+		s.astrayAt = w.now
 	}
 }

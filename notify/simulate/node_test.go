@@ -72,6 +72,9 @@ type supervisor struct {
 	ending    bool
 	endedAt   int
 	wet       int // tick at which the standby streamed last
+	doubtAt   int // tick since which the heir streams unproven; 0: it does not
+	astrayAt  int // tick since which the heir is not named; 0: it is
+	gaveUp    int // tick at which an heir was given up for doubt; 0: never
 	heirSeen  int // tick at which the heir was among the senders last
 	yielded   int // tick; negative: never
 	job       *job
@@ -155,6 +158,9 @@ func (w *world) remember(n *box, r *node.Record) bool {
 		return false
 	}
 	if r != nil {
+		if n.record != nil && n.record.Heir != nil && r.Heir == nil && n.sup.doubtAt > 0 && w.now-n.sup.doubtAt >= doubtTicks {
+			n.sup.gaveUp = w.now
+		}
 		n.record = r
 		n.sup.disarmed = ""
 		w.log("%s: record %s", n.name, describe(r))

@@ -12,6 +12,7 @@ const nobody = "pgbaton_nobody"
 type server struct {
 	mode    notify.Server
 	hung    bool
+	full    bool // no connection is free, and none was kept: nothing can be proven
 	hungFor int
 	shut    int                // tick of its shutdown checkpoint, processes of it being left; 0: none yet
 	names   string             // synchronous_standby_names in force

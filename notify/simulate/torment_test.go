@@ -14,7 +14,7 @@ var torments = []torment{
 	(*world).write, (*world).write, (*world).write,
 	cutting, cutting, mending, isolating, muffling, moving,
 	crashing, lighting, lighting, returning, returning, returning,
-	killing, hanging, breaking, dooming, dooming,
+	killing, hanging, breaking, crowding, dooming, dooming,
 	confusing, waving, delaying, delaying, deafening, arriving, arriving,
 	switching, stopping, pausing, ordering, waiting, trimming, unnaming, forgetting,
 	halting, holding, raising,
@@ -111,6 +111,14 @@ func dooming(w *world, n *box) {
 func hanging(_ *world, n *box) {
 	if n.pg != nil && n.pg.shut == 0 {
 		n.pg.hung = true
+	}
+}
+
+// crowding takes every connection of a server, or gives them back.
+func crowding(w *world, n *box) {
+	if n.pg != nil {
+		n.pg.full = !n.pg.full
+		w.log("%s: no connection is free: %v", n.name, n.pg.full)
 	}
 }
 
