@@ -89,6 +89,18 @@ func setsArg(args []string, name string) bool {
 	})
 }
 
+// unwaited warns of sessions whose commits wait for nobody by settings of their own.
+func (s *supervisor) unwaited() (warnings []string) {
+	r := s.cl.record
+	if s.view.server == nil || r == nil || !r.Primary || r.Heir == nil {
+		return nil
+	}
+	for _, who := range s.view.server.Unwaited {
+		warnings = append(warnings, fmt.Sprintf("commits of %s do not wait for the heir, so a takeover may lose them: synchronous_commit was lowered by ALTER ROLE or ALTER DATABASE", who))
+	}
+	return warnings
+}
+
 // checkArgs refuses what would win over whatever this node sets.
 func (s *supervisor) checkArgs() error {
 	if len(s.set.Peers) == 0 {

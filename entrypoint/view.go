@@ -299,6 +299,7 @@ func (s *supervisor) publish() {
 	st.Warnings = append(st.Warnings, s.up.broken...)
 	st.Warnings = append(append(st.Warnings, s.namesakes()...), s.unevenLimits()...)
 	st.Warnings = append(append(st.Warnings, s.cl.facts.Ahead()...), s.cl.facts.Stalled()...)
+	st.Warnings = append(st.Warnings, s.unwaited()...)
 	if why := s.still.disk(st.Time); why != "" {
 		st.Warnings = append(st.Warnings, why+", so it counts as silent for the others")
 	}

@@ -136,10 +136,11 @@ type Server struct {
 
 	StatisticsMissing int `json:"statistics_missing"` // relations with rows and without statistics, in all databases
 
-	Asked   time.Time `json:"asked"`                     // when it told this
-	Pending []Pending `json:"pending_restart,omitempty"` // settings whose new value waits for a restart
-	Faults  []string  `json:"faults,omitempty"`          // in the configuration files: a start may fail for them
-	Limits  []Limit   `json:"limits,omitempty"`          // settings of which a standby needs no less than its primary
+	Asked    time.Time `json:"asked"`                     // when it told this
+	Pending  []Pending `json:"pending_restart,omitempty"` // settings whose new value waits for a restart
+	Faults   []string  `json:"faults,omitempty"`          // in the configuration files: a start may fail for them
+	Unwaited []string  `json:"-"`                         // whose commits wait for no standby, by their own settings: role "a", database "b"
+	Limits   []Limit   `json:"limits,omitempty"`          // settings of which a standby needs no less than its primary
 }
 
 // Pending is a setting that the next start of the server changes.

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -165,9 +166,30 @@ func (l Login) Facts(ctx context.Context) (s node.Server, r node.Role, err error
 			r = node.Standby
 		}
 		s.Asked = time.Now()
+		if err := askUnwaited(ctx, db, &s); err != nil {
+			return err
+		}
 		return askPending(ctx, db, &s)
 	})
 	return s, r, err
+}
+
+// unwaitedQuery: what else synchronous_commit may be waits for a standby that is named.
+const unwaitedQuery = `
+select concat_ws(' in ', case when s.setrole <> 0 then format('role "%s"', coalesce(r.rolname, s.setrole::text)) end,
+                         case when s.setdatabase <> 0 then format('database "%s"', coalesce(d.datname, s.setdatabase::text)) end)
+  from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase
+ where exists (select from unnest(s.setconfig) c where c ~ '^synchronous_commit=(off|local|false|no|0)$')
+ order by 1`
+
+// askUnwaited asks whose sessions do not wait for a standby by ALTER ROLE or ALTER DATABASE.
+func askUnwaited(ctx context.Context, db *sql.DB, s *node.Server) error {
+	return each(ctx, db, unwaitedQuery, func(scan func(...any) error) error {
+		var who string
+		err := scan(&who)
+		s.Unwaited = append(s.Unwaited, cmp.Or(who, "all roles"))
+		return err
+	})
 }
 
 // CreateDatabase makes a database unless it exists.

@@ -116,6 +116,11 @@ func TestRealWhatUsersDoNeitherHangsADoorNorDoesItHinderThem(t *testing.T) {
 			n1.exec(loginTo(n1, "postgres"), "create function public.no() returns event_trigger language plpgsql as $$begin raise 'nobody gets in'; end$$",
 				"create event trigger no on login execute function public.no()", "alter event trigger no enable always")
 		}
+		n1.exec(n1.sql(), "create role lax", "alter role lax set synchronous_commit = local", "alter role lax in database template1 set synchronous_commit = off",
+			"alter role postgres set synchronous_commit = remote_apply")
+		if s, _, err := l.Facts(t.Context()); err != nil || !slices.Equal(s.Unwaited, []string{`role "lax"`, `role "lax" in database "template1"`}) {
+			t.Errorf("%q, %v", s.Unwaited, err)
+		}
 		fresh, fl := n1.through(30 * time.Second)
 		until(t, "a new session gets in", func() bool { _, err := fresh.Replication(t.Context()); return err == nil })
 		if err := fl.SetAuto(t.Context(), map[string]string{SyncNames: ""}); err != nil {
