@@ -72,7 +72,7 @@ func (w *world) rewindable(n, src *box) {
 		mine = mine.at(theirs.end)
 	}
 	theirs = theirs.at(mine.end)
-	for mine != nil && theirs.tl != mine.tl {
+	for mine != nil && (theirs.tl != mine.tl || theirs.begins() != mine.begins()) { // findCommonAncestorTimeline
 		mine, theirs = mine.parent, theirs.parent
 	}
 	if mine != theirs {
