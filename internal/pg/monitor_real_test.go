@@ -132,11 +132,12 @@ func TestRealWhatUsersDoNeitherHangsADoorNorDoesItHinderThem(t *testing.T) {
 		n1.exec(bare, "alter database postgres allow_connections false")
 		again, _ := n1.through(30 * time.Second)
 		until(t, "an answer from another database", func() bool { _, err := again.Replication(t.Context()); return err == nil })
+		d.Close() // a node has one door
+		until(t, "the first door has left", func() bool { return n1.number(bare, mine) <= 2 })
 		attentive(t, again)
 		n1.exec(bare, "create database z")
 		n1.exec(bare, "drop database postgres")
-		answers("database postgres is gone")
-		_ = l
+		until(t, "an answer although database postgres is gone", func() bool { _, err := again.Replication(t.Context()); return err == nil })
 	})
 }
 
