@@ -1,9 +1,12 @@
 package clustertest
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/pgbaton/pgbaton/internal/durable"
 	"github.com/pgbaton/pgbaton/internal/testbed"
 )
 
@@ -77,5 +80,59 @@ func TestAFullDiskOfTheHeirLetsNobodyWaitAndThatOfThePrimaryIsHandedOver(t *test
 	room()
 	expect(t, c.WaitWhole(2*long), h, "the full disk")
 	flowing(t, load)
+	t.Log(c.Audit(load))
+}
+
+// fullFor names the file for which a node's disk is full: see durable.FullEnv.
+const fullFor = "/full-for"
+
+// TestADiskThatIsFullForAnyFileLosesNothingAndAllGoesOnOnceThereIsRoom: whatever
+// cannot be written down, on either side, while roles change.
+func TestADiskThatIsFullForAnyFileLosesNothingAndAllGoesOnOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	files := []string{"role.json", "standby.signal", "postgresql.auto.conf", "cluster.json", "postmaster.json", "copy.json", "reserve", "*"}
+	events := map[string]func(old, heir *testbed.Node){
+		"a switchover": func(old, _ *testbed.Node) {
+			_, _ = old.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "switchover", "--yes", "--no-wait"}})
+		},
+		"a death of the primary's server": func(old, _ *testbed.Node) { old.KillPostmaster() },
+		"the return of a killed heir":     func(_, heir *testbed.Node) { heir.Kill9(); heir.Start() },
+		"a new copy": func(_, heir *testbed.Node) {
+			_, _ = heir.TryDo(t.Context(), testbed.Command{Args: []string{"pgbaton", "reclone", "--yes", "--no-wait"}})
+		},
+	}
+	type round struct {
+		file, event string
+		heir        bool // whose disk is full
+	}
+	var all []round
+	for _, file := range files {
+		for event := range events {
+			all = append(all, round{file, event, false}, round{file, event, true})
+		}
+	}
+	random := testbed.Seed(t)
+	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	c, load := loaded(t, testbed.ClusterSpec{Nodes: 2, Env: map[string]string{durable.FullEnv: fullFor}})
+	for _, r := range all[:testbed.Rounds(6, len(all))] {
+		old := c.WaitWhole(2 * long)
+		heir := c.Others(old)[0]
+		victim := old
+		if r.heir {
+			victim = heir
+		}
+		victim.Write(testbed.File{Path: fullFor, Data: r.file + "\n"})
+		began := time.Now()
+		events[r.event](old, heir)
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		_, err := c.Until(ctx, "it is whole again", c.Whole)
+		cancel()
+		victim.Write(testbed.File{Path: fullFor})
+		c.WaitWhole(2 * long)
+		flowing(t, load)
+		failed := strings.Count(victim.LogsSince(began), "no space left on device")
+		t.Logf("no room for %s on %s, %s: %d lines tell of it, whole before there was room %v, after %s",
+			r.file, victim.Host, r.event, failed, err == nil, time.Since(began).Round(100*time.Millisecond))
+	}
 	t.Log(c.Audit(load))
 }

@@ -23,7 +23,11 @@ import (
 func WriteFile(root *os.Root, name string, data []byte, uid, gid int) error {
 	crash(name, "before")
 	tmp := name + ".tmp." + rand.Text()[:8]
-	if err := writeTemp(root, tmp, data, uid, gid); err != nil {
+	err := full(name)
+	if err == nil {
+		err = writeTemp(root, tmp, data, uid, gid)
+	}
+	if err != nil {
 		_ = root.Remove(tmp) // what is left of it only takes space
 		return fmt.Errorf("write %s: %w", name, err)
 	}
