@@ -68,6 +68,10 @@ func TestAPrimaryThatMayOpen(t *testing.T) {
 		{name: "the server went on in the old timeline", change: all(noHeir, third, at(2, one)), do: Stop, record: relapse},
 		{name: "which is written down once", change: all(noHeir, third, at(2, one), relapsed), do: Stop},
 		{name: "it did so and stopped, or died", change: all(noHeir, third, down, at(2, one)), do: Write, record: relapse},
+		{name: "it did so from before the last reign: an operator decides", change: all(noHeir, third, down, at(1)), do: Hold},
+		{name: "who goes on without that reign", change: all(noHeir, third, down, at(1), func(f *Facts) { f.Order = Order{Alone: true, Force: true} }), do: Write, record: hasRelapsed},
+		{name: "meanwhile it is stopped", change: all(noHeir, third, at(1)), do: Stop},
+		{name: "or without this node", change: all(noHeir, third, down, at(1), func(f *Facts) { f.Peers[0].State.Cluster.Record.Epoch = 4 }), do: Write, record: hasRelapsed},
 		{name: "then it is promoted", change: all(noHeir, third, down, at(2, one), relapsed), do: StartStandby},
 		{name: "from where it left the old timeline", change: all(noHeir, third, at(3, one, two), relapsed), do: Complete, record: func(r *node.Record) bool {
 			return len(r.Promotions) == 4 && r.Newest().Timeline == 3 && r.Newest().At == 180

@@ -50,13 +50,35 @@ func relapsed(f *Facts) (Verdict, bool) {
 	}
 	why := fmt.Sprintf("the promotion to epoch %d died half-way, and the server went on in timeline %d, which is an earlier promotion's", r.Epoch, s.Timeline)
 	v := Verdict{Do: Write, Record: f.withRelapse(why), Why: why + ": that is a history of its own"}
+	lapsed := s.Timeline < lastKnown(earlier(r)) && !f.isOutlived()
 	switch {
+	case open && lapsed:
+		return yes(Stop, "", "%s: no more writes here", why)
 	case open:
 		v.Do, v.Why = Stop, why+": no more writes here until it has a timeline of its own"
 	case v.Record == nil:
 		return no()
+	case lapsed:
+		return f.lapsed(why)
 	}
 	return v, true
+}
+
+// lapsed: what the server went on from is older than a timeline in which commits
+// were acknowledged. Its WAL may lie in pg_wal still, and nowhere else; nothing
+// of it is given up by anybody but an operator.
+func (f *Facts) lapsed(why string) (Verdict, bool) {
+	if f.Order.Alone && f.Order.Force {
+		return ordering(Verdict{Do: Write, Record: f.withRelapse(why), Why: "an operator goes on with what is left: " + why}, true)
+	}
+	return yes(Hold, "", "%s, before timeline %d, whose commits may be in pg_wal and not in the data: nobody opens and nothing is touched. Take a copy of this volume first; "+
+		"then `pgbaton promote --force` on a standby that has them, or `pgbaton alone --force` here, which goes on without them", why, lastKnown(earlier(f.Self.Record)))
+}
+
+// isOutlived reports whether somebody is known to be in a newer epoch.
+func (f *Facts) isOutlived() bool {
+	n, found := f.newest()
+	return found && n.record().Epoch > f.Self.Record.Epoch || f.isOvertaken()
 }
 
 // hasRelapsed reports whether the record tells of a relapse in this epoch.
