@@ -132,6 +132,24 @@ func kinds() []trouble {
 	}
 }
 
+// arbiterKinds are the faults of an arbiter, and of a node's way to it.
+func arbiterKinds(e *testbed.Etcd) []trouble {
+	return []trouble{
+		{"arbiter killed", func(_ *testing.T, _ *rand.Rand, _ *testbed.Cluster, _ *testbed.Node) func() {
+			e.Kill("KILL")
+			e.Wait(long)
+			return e.Start
+		}},
+		{"arbiter paused", func(_ *testing.T, _ *rand.Rand, _ *testbed.Cluster, _ *testbed.Node) func() {
+			e.Pause()
+			return e.Unpause
+		}},
+		{"cut off from the arbiter", func(_ *testing.T, _ *rand.Rand, c *testbed.Cluster, n *testbed.Node) func() {
+			return c.Net.Cut(n.Container, e.Container)
+		}},
+	}
+}
+
 // keepalived is the process of a node that speaks VRRP.
 func keepalived(n *testbed.Node) (testbed.Process, bool) {
 	var last testbed.Process
@@ -145,6 +163,7 @@ func keepalived(n *testbed.Node) (testbed.Process, bool) {
 
 // besieged is a cluster under random faults.
 type besieged struct {
+	kinds []trouble
 	t     *testing.T
 	r     *rand.Rand
 	c     *testbed.Cluster
@@ -153,14 +172,24 @@ type besieged struct {
 	seen  *testbed.SoakReport
 }
 
-func besiege(t *testing.T, r *rand.Rand, seen *testbed.SoakReport) *besieged {
+func besiege(t *testing.T, r *rand.Rand, seen *testbed.SoakReport, arbiter bool) *besieged {
 	t.Helper()
-	args := []string{"postgres", "-c", "max_standby_streaming_delay=-1", "-c", fmt.Sprintf("max_connections=%d", crowded)}
-	c := testbed.RunCluster(t, testbed.ClusterSpec{Nodes: 3, Major: 17, VIP: true, Args: args, Env: map[string]string{"PGBATON_HUNG_AFTER": hungAfter.String()}})
+	spec := testbed.ClusterSpec{
+		Nodes: 3, Major: 17, VIP: true, Net: testbed.NewNetwork(t),
+		Args: []string{"postgres", "-c", "max_standby_streaming_delay=-1", "-c", fmt.Sprintf("max_connections=%d", crowded)},
+		Env:  map[string]string{"PGBATON_HUNG_AFTER": hungAfter.String()},
+	}
+	all := kinds()
+	if arbiter {
+		e := testbed.RunEtcd(t, spec.Net)
+		spec.Env["PGBATON_ETCD"] = e.Endpoint()
+		all = append(all, arbiterKinds(e)...)
+	}
+	c := testbed.RunCluster(t, spec)
 	epoch := record(t, c.WaitWhole(2*long)).Epoch // before the first commit: a busy machine promotes by itself
 	l := c.Load()
 	prepare(t, l)
-	b := &besieged{t, r, c, l.Start(t.Context()), epoch, seen}
+	b := &besieged{all, t, r, c, l.Start(t.Context()), epoch, seen}
 	flowing(t, b.load)
 	return b
 }
@@ -169,8 +198,7 @@ func besiege(t *testing.T, r *rand.Rand, seen *testbed.SoakReport) *besieged {
 // by itself. It returns false where it does not come to be.
 func (b *besieged) round(i int) bool {
 	b.t.Helper()
-	all := kinds()
-	k := all[b.r.IntN(len(all))]
+	k := b.kinds[b.r.IntN(len(b.kinds))]
 	n := b.c.Nodes[b.r.IntN(len(b.c.Nodes))]
 	role := "standby"
 	if n == b.c.WaitWhole(2*long) {
@@ -262,12 +290,23 @@ func soakRounds(t *testing.T) int {
 
 func TestRandomFaultsLoseNothingAndTheClusterHealsByItself(t *testing.T) {
 	t.Parallel()
+	torment(t, 20, false)
+}
+
+func TestRandomFaultsWithAnArbiterLoseNothingAndTheClusterHealsByItself(t *testing.T) {
+	t.Parallel()
+	torment(t, 10, true)
+}
+
+// torment puts clusters through random faults: sample of them, or all of a soak.
+func torment(t *testing.T, sample int, arbiter bool) {
+	t.Helper()
 	r, seen := testbed.Seed(t), &testbed.SoakReport{}
 	defer func() { t.Logf("\n%s", seen) }()
-	for done, rounds := 0, testbed.Rounds(30, soakRounds(t)); done < rounds; {
+	for done, rounds := 0, testbed.Rounds(sample, soakRounds(t)); done < rounds; {
 		before := done
 		t.Run(fmt.Sprintf("from round %d", done+1), func(t *testing.T) {
-			b := besiege(t, r, seen)
+			b := besiege(t, r, seen, arbiter)
 			defer b.audit()
 			for healed := true; healed && done < rounds; done++ {
 				healed = b.round(done)
