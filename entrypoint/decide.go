@@ -60,6 +60,7 @@ type facts struct {
 	asked     bool      // … because somebody asked this supervisor for it
 	clean     bool      // … with exit status 0
 	exitText  string    // how, in words
+	postponed string    // why a start was put off before anything of postgres ran; empty: it was not
 	exitCode  int
 	nextStart time.Time
 
@@ -459,6 +460,15 @@ var rows = []row{
 			do: actWait, phase: node.Stopped,
 			why: "postgres was shut down by somebody else, cleanly; `pgbaton start` starts it",
 		}),
+	},
+	{
+		func(f facts) bool { return f.now.Before(f.nextStart) && f.postponed != "" },
+		func(f facts) verdict {
+			return verdict{
+				do: actWait, phase: node.BackingOff,
+				why: fmt.Sprintf("postgres is not started: %s; the next try is at %s", f.postponed, f.nextStart.Format(time.TimeOnly)),
+			}
+		},
 	},
 	{
 		func(f facts) bool { return f.now.Before(f.nextStart) },

@@ -183,6 +183,11 @@ func TestDecide(t *testing.T) {
 			actWait, node.BackingOff, "next start",
 		},
 		{
+			"a start whose role cannot be written down is tried again, and the container stays",
+			servable(func(f *facts) { f.postponed, f.nextStart = "the disk is full", noon.Add(time.Second) }),
+			actWait, node.BackingOff, "the disk is full",
+		},
+		{
 			"restarts it when the pause is over",
 			servable(func(f *facts) { f.exited, f.served, f.nextStart = true, true, noon }), actStart, node.Starting, "starting",
 		},

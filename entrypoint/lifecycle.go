@@ -37,14 +37,14 @@ func (s *supervisor) start() {
 		// The official entrypoint's words, which tools look for.
 		fmt.Print("\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n\n")
 	}
-	var args []string
-	var err error
 	if s.clustered() {
-		err = s.readyRole()
+		if err := s.readyRole(); err != nil {
+			s.postpone(err)
+			return
+		}
+		s.past.Postponed = ""
 	}
-	if err == nil {
-		args, err = s.serverArgs()
-	}
+	args, err := s.serverArgs()
 	if err != nil {
 		s.ended(proc.Status{}, err)
 		return
@@ -73,6 +73,16 @@ func (s *supervisor) start() {
 	s.forgetPidFile(v)
 	s.attach(p, false, before)
 	s.heed(l.relay)
+}
+
+// postpone has a start tried again whose role could not be written down, on a
+// full disk for example. Nothing of postgres has run, so nothing has ended.
+func (s *supervisor) postpone(why error) {
+	s.past.Postponed = why.Error()
+	s.past.InARow++
+	s.past.NextStart = time.Now().Add(backoff(s.past.InARow, s.set.BackoffMax))
+	s.wakeIn(time.Until(s.past.NextStart))
+	s.remember()
 }
 
 // attach watches a postmaster, started or adopted. before is the

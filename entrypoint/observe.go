@@ -36,6 +36,7 @@ func (s *supervisor) look() facts {
 		job: s.job.name, jobPhase: s.job.phase, jobWhy: s.job.why, lock: s.lock, holder: s.holder, refused: s.refusal != nil,
 		served: s.past.Served, exited: s.past.Exited, asked: s.past.Asked, clean: s.past.Status.Success(),
 		exitText: s.past.exitText(), exitCode: s.past.Status.ExitCode(), nextStart: s.past.NextStart,
+		postponed: s.past.Postponed,
 	}
 	f.upgrade, f.upgradeWhy, f.side = s.up.stage(), s.up.journal.Why, s.up.side
 	f.closedDeaths, f.upgradeNext = s.up.deaths, s.up.next

@@ -111,11 +111,12 @@ type past struct {
 	Died        uint64      `json:"died"`    // when it had ended, clock ticks since boot
 	Given       string      `json:"given"`   // options of the last server that a supervisor here started
 	NextStart   time.Time   `json:"next_start"`
-	Scripts     group       `json:"scripts"`            // the init scripts' processes
-	Initialized bool        `json:"initialized"`        // by this container
-	Unready     bool        `json:"unready,omitzero"`   // the last server ended before it was ready, unasked
-	Words       string      `json:"words,omitempty"`    // … and said so
-	Exported    []string    `json:"exported,omitempty"` // by init scripts, for postgres
+	Postponed   string      `json:"postponed,omitempty"` // why the last start was not even tried; empty: it was
+	Scripts     group       `json:"scripts"`             // the init scripts' processes
+	Initialized bool        `json:"initialized"`         // by this container
+	Unready     bool        `json:"unready,omitzero"`    // the last server ended before it was ready, unasked
+	Words       string      `json:"words,omitempty"`     // … and said so
+	Exported    []string    `json:"exported,omitempty"`  // by init scripts, for postgres
 }
 
 // group is a process group: its leader's pid, and when that started.

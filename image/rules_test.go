@@ -141,7 +141,7 @@ func TestAnEditOfPgHbaConfTakesEffectByEveryUsualReload(t *testing.T) {
 				})
 			})
 			c.WaitLog(generated+" was edited", patience)
-			if text := read(c, generated); strings.Contains(text, "reject") {
+			if text := read(c, generated); strings.Contains(text, "host all app all reject") {
 				t.Errorf("it is still there:\n%s", text)
 			}
 			if kept := read(c, generated+".edited"); !strings.Contains(kept, "host all app all reject") {
