@@ -46,7 +46,7 @@ type Seat struct {
 func Sit(f Facts, yielded time.Duration) Seat {
 	s := f.Self
 	switch {
-	case f.isDeaf():
+	case f.Deaf():
 		return Seat{Pref: prefOther, Why: "nothing reaches this node, although its gateway answered until then: it has no VIP until something does"}
 	case f.handsOn():
 		return Seat{true, prefPrimary, "the VIP stays here until the next primary is open"}
@@ -68,12 +68,12 @@ func Sit(f Facts, yielded time.Duration) Seat {
 	return Seat{Pref: prefOther, Why: "this standby may not promote by itself"}
 }
 
-// isDeaf reports whether nothing reaches this node: no peer, no arbiter, no
+// Deaf reports whether nothing reaches this node: no peer, no arbiter, no
 // client, and not its gateway, which answers whoever it hears. What it sends may
 // get through all the same: then its advertisements keep the VIP here, where it
 // is of no use to anybody, or two nodes have it. A node that is alone in its
 // network still hears the gateway; where there is none, nobody is ever deaf.
-func (f *Facts) isDeaf() bool {
+func (f *Facts) Deaf() bool {
 	r := f.Self.Record
 	if r == nil || !r.Primary {
 		return f.Self.Deaf >= deafStandby
@@ -88,9 +88,6 @@ func (f *Facts) isDeaf() bool {
 	}
 	return true
 }
-
-// Deaf reports whether nothing reaches this node.
-func (f *Facts) Deaf() bool { return f.isDeaf() }
 
 // handsOn reports whether this node keeps the VIP although it is closed: until
 // the next primary is open, or it is open itself again. Clients that come are
