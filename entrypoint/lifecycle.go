@@ -107,7 +107,8 @@ func (s *supervisor) attach(p *proc.Process, adopted bool, before os.FileInfo) {
 			return
 		}
 		if err := recordPidFile(ctx, v.root, s.user, v.place.pgdata, p, before); err != nil {
-			s.log.Warn("record postmaster.pid; after a crash of this container the next start will wait for "+quietFor.String(), "error", err)
+			s.log.Warn("record postmaster.pid, which is tried again; after a crash of this container before that the next start will wait for "+quietFor.String(), "error", err)
+			go recordAgain(ctx, v.root, s.user, v.place.pgdata, p, before)
 		}
 		s.post(func() { s.serverListens(srv) })
 		file, err := awaitReady(ctx, p, v.place.pgdata, before)
@@ -116,6 +117,9 @@ func (s *supervisor) attach(p *proc.Process, adopted bool, before os.FileInfo) {
 		}
 	}()
 }
+
+// recordPause is between two tries to write the record.
+const recordPause = 2 * time.Second
 
 // recordPidFile remembers the postmaster.pid that a server under our lock
 // wrote, so that a later start knows it as ours. Without the record that start
@@ -129,6 +133,20 @@ func recordPidFile(ctx context.Context, root *os.Root, u proc.User, pgdata strin
 		time.Sleep(readyPoll)
 	}
 	return nil
+}
+
+// recordAgain goes on trying until there is room for the record, or the server ends.
+func recordAgain(ctx context.Context, root *os.Root, u proc.User, pgdata string, p *proc.Process, before os.FileInfo) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(recordPause):
+		}
+		if recordPidFile(ctx, root, u, pgdata, p, before) == nil {
+			return
+		}
+	}
 }
 
 // serverListens passes on what was kept for a server without signal handlers.

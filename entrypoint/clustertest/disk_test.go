@@ -2,6 +2,8 @@ package clustertest
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +109,7 @@ func TestADiskThatIsFullForAnyFileLosesNothingAndAllGoesOnOnceThereIsRoom(t *tes
 	}
 	var all []round
 	for _, file := range files {
-		for event := range events {
+		for _, event := range slices.Sorted(maps.Keys(events)) {
 			all = append(all, round{file, event, false}, round{file, event, true})
 		}
 	}
