@@ -123,8 +123,9 @@ func (w *world) settled() string {
 	return w.arbitrated(primary)
 }
 
-// patient is how many ticks a healed cluster gets to become whole.
-const patient = 400
+// patient is how many ticks a healed cluster gets to become whole: more than the
+// minute for which an heir that could not be proven is not tried again.
+const patient = 1000
 
 // whole waits until the cluster is whole, and checks that nothing was lost and
 // that it serves.
